@@ -1,0 +1,91 @@
+"""Which array module a computation runs on: NumPy, or CuPy on a GPU.
+
+The module is read from the arrays (``xp = xp_of(x)``), never from a global switch, so one
+program can use both. This is the only file that imports CuPy, the fused kernels aside.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minis2s.errors import UserError
+
+Array = Any  # a numpy.ndarray or a cupy.ndarray
+
+NAMES = ("numpy", "cupy")
+
+
+def array_module(name: str) -> ModuleType:
+    """The array module called `name` ("numpy" or "cupy").
+
+    Raises UserError when the name is unknown, when CuPy is not installed (naming the wheel to
+    install), or when CuPy finds no GPU.
+    """
+    if name == "numpy":
+        return np
+    if name != "cupy":
+        raise UserError(f"unknown backend {name!r}: choose one of {', '.join(NAMES)}")
+    try:
+        import cupy
+    except ImportError as error:
+        raise UserError(
+            "the cupy backend needs CuPy, which is not installed: run "
+            "pip install cupy-cuda12x (for CUDA 12; cupy-cuda13x for CUDA 13), or use --backend numpy"
+        ) from error
+    try:
+        found = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise UserError(
+            f"CuPy is installed but cannot use a GPU here ({error}): check the driver with nvidia-smi "
+            "and that the wheel (cupy-cuda12x, cupy-cuda13x) fits it, or use --backend numpy"
+        ) from error
+    if found == 0:
+        raise UserError("CuPy is installed but found no GPU on this machine: use --backend numpy")
+    return cupy
+
+
+def known_modules() -> list[ModuleType]:
+    """The array modules in use: NumPy, and CuPy once somebody has imported it."""
+    return [np, *([sys.modules["cupy"]] if "cupy" in sys.modules else [])]
+
+
+def xp_of(x: Array) -> ModuleType:
+    """The array module that `x` belongs to.
+
+    Raises TypeError when `x` is no array of a known module (a list, a torch tensor).
+    """
+    if isinstance(x, np.ndarray):
+        return np
+    for xp in known_modules():
+        if isinstance(x, xp.ndarray):
+            return xp
+    raise TypeError(f"expected a NumPy or CuPy array, got {type(x).__module__}.{type(x).__qualname__}")
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` as a NumPy array: itself when it is one already, else a copy brought to the host."""
+    xp = xp_of(x)
+    return x if xp is np else xp.asnumpy(x)
+
+
+def scatter_add(out: Array, ids: Array, values: Array) -> None:
+    """Add row n of `values` to row ``ids[n]`` of `out`, in place; repeated ids all count.
+
+    Shapes: out (V, E), ids (N,) of integers in [0, V), values (N, E).
+
+    ``out[ids] += values`` would keep only the last of the repeated rows. NumPy's own
+    ``np.add.at`` is right but slow: sorting the ids brings equal ones side by side, and
+    ``np.add.reduceat`` sums each such segment in one pass.
+    """
+    xp = xp_of(out)
+    if ids.size == 0:
+        return
+    if xp is not np:
+        xp.add.at(out, ids, values)  # on a GPU: atomic additions, all rows at once
+        return
+    order = np.argsort(ids, kind="stable")
+    sorted_ids = ids[order]
+    starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
+    out[sorted_ids[starts]] += np.add.reduceat(values[order], starts, axis=0)

@@ -1,0 +1,225 @@
+"""The long short-term memory: one step, a whole sequence, and both backward.
+
+Read `lstm_step_forward` first, then `lstm_step_backward`, which is the same lines read
+upward. `lstm_forward` and `lstm_backward` run the step over time, with every matrix product
+that need not wait for its predecessor taken out of the loop. Gate order: i, f, o, g.
+"""
+
+from typing import NamedTuple
+
+from minis2s.backend import Array, xp_of
+from minis2s.functional.activations import sigmoid_
+from minis2s.op import Op
+
+
+class LSTMStepCache(NamedTuple):
+    x: Array  # (B, D)   input
+    h_prev: Array  # (B, H)   hidden state before the step
+    c_prev: Array  # (B, H)   cell state before the step
+    gates: Array  # (B, 4H)  i, f, o, g side by side, after their activations
+    tanh_c: Array  # (B, H)   tanh of the new cell state
+    Wx: Array  # (D, 4H)
+    Wh: Array  # (H, 4H)
+    mask: Array | None  # (B,)     True where the step is real
+
+
+def lstm_step_forward(
+    x: Array, h_prev: Array, c_prev: Array, Wx: Array, Wh: Array, b: Array, mask: Array | None = None
+) -> tuple[tuple[Array, Array], LSTMStepCache]:
+    """One step of a batch of LSTM cells.
+
+        z       = x Wx + h_prev Wh + b          pre-activations of all four gates
+        i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
+        g       = tanh(z_g)                     candidate
+        c       = f * c_prev + i * g            cell state
+        h       = o * tanh(c)                   hidden state
+
+    Shapes: x (B, D); h_prev, c_prev (B, H); Wx (D, 4H); Wh (H, 4H); b (4H,); mask (B,) or None.
+    Where the mask is False the step is padding: h and c are h_prev and c_prev.
+
+    Returns ((h, c), cache).
+
+    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+    """
+    xp = xp_of(x)
+    H = h_prev.shape[1]
+    # z = x Wx + h_prev Wh + b
+    z = x @ Wx
+    z += h_prev @ Wh
+    z += b
+    # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
+    gates = activate_gates_(z, xp)
+    i, f, o, g = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H : 3 * H], gates[:, 3 * H :]
+    # c = f * c_prev + i * g
+    c = f * c_prev + i * g
+    # h = o * tanh(c)
+    tanh_c = xp.tanh(c)
+    h = o * tanh_c
+    if mask is not None:
+        real = mask[:, None]
+        h = xp.where(real, h, h_prev)
+        c = xp.where(real, c, c_prev)
+    return (h, c), LSTMStepCache(x, h_prev, c_prev, gates, tanh_c, Wx, Wh, mask)
+
+
+def lstm_step_backward(dout: tuple[Array | None, Array | None], cache: LSTMStepCache) -> tuple[Array, ...]:
+    """The gradients of one LSTM step: the lines of the forward step, read upward.
+
+    Shapes: dout = (dh, dc), each (B, H) or None for zero.
+    Returns (dx, dh_prev, dc_prev, dWx, dWh, db), each in the shape of what it belongs to.
+    """
+    x, h_prev, c_prev, gates, tanh_c, Wx, Wh, mask = cache
+    xp = xp_of(x)
+    H = h_prev.shape[1]
+    i, f, o, g = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H : 3 * H], gates[:, 3 * H :]
+    dh, dc = (xp.zeros_like(h_prev) if d is None else d for d in dout)
+    if mask is not None:
+        # where the step is padding, h and c were handed on: so are their gradients
+        real = mask[:, None]
+        dh_carried, dc_carried = xp.where(real, 0, dh), xp.where(real, 0, dc)
+        dh, dc = xp.where(real, dh, 0), xp.where(real, dc, 0)
+    # h = o * tanh(c)
+    do = dh * tanh_c
+    dc = dc + dh * o * (1 - tanh_c**2)
+    # c = f * c_prev + i * g
+    df = dc * c_prev
+    dc_prev = dc * f
+    di = dc * g
+    dg = dc * i
+    # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
+    dz = xp.concatenate([di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g**2)], axis=1)
+    # z = x Wx + h_prev Wh + b
+    dx = dz @ Wx.T
+    dWx = x.T @ dz
+    dh_prev = dz @ Wh.T
+    dWh = h_prev.T @ dz
+    db = dz.sum(axis=0)
+    if mask is not None:
+        dh_prev += dh_carried
+        dc_prev += dc_carried
+    return dx, dh_prev, dc_prev, dWx, dWh, db
+
+
+class LSTMCache(NamedTuple):
+    x: Array  # (T, B, D)     inputs
+    hs: Array  # (T+1, B, H)   hidden states; hs[0] is the initial one, hs[t + 1] follows step t
+    cs: Array  # (T+1, B, H)   cell states, likewise
+    gates: Array  # (T, B, 4H)    i, f, o, g side by side, after their activations
+    tanh_c: Array  # (T, B, H)     tanh of the cell state that step t computed
+    Wx: Array  # (D, 4H)
+    Wh: Array  # (H, 4H)
+    mask: Array | None  # (T, B)        True where the step is real
+
+
+def lstm_forward(
+    x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, mask: Array | None = None
+) -> tuple[tuple[Array, Array, Array], LSTMCache]:
+    """An LSTM over a whole sequence: `lstm_step_forward` for t = 0 ... T-1.
+
+    Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4H); Wh (H, 4H); b (4H,); mask (T, B) or None.
+    A step whose mask is False hands h and c on unchanged.
+
+    Returns ((hs (T, B, H), h_last (B, H), c_last (B, H)), cache).
+
+    x Wx needs no previous state, so it is one product over all time steps, before the loop;
+    only h_prev Wh has to wait. All four gates share one tanh: sigmoid(z) = tanh(z/2)/2 + 1/2.
+    """
+    xp = xp_of(x)
+    T, B, D = x.shape
+    H = h0.shape[1]
+    hs = xp.empty((T + 1, B, H), dtype=x.dtype)
+    cs = xp.empty((T + 1, B, H), dtype=x.dtype)
+    tanh_c = xp.empty((T, B, H), dtype=x.dtype)
+    hs[0] = h0
+    cs[0] = c0
+    z = x.reshape(T * B, D) @ Wx
+    z += b
+    z = z.reshape(T, B, 4 * H)
+    for t in range(T):
+        # hs[t], cs[t] are the state before step t; hs[t + 1], cs[t + 1] the state after it
+        # z = x Wx + h_prev Wh + b
+        z[t] += hs[t] @ Wh
+        # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
+        gates_t = activate_gates_(z[t], xp)
+        i, f, o, g = (gates_t[:, :H], gates_t[:, H : 2 * H], gates_t[:, 2 * H : 3 * H], gates_t[:, 3 * H :])
+        # c = f * c_prev + i * g
+        c = xp.multiply(f, cs[t], out=cs[t + 1])
+        c += i * g
+        # h = o * tanh(c)
+        xp.tanh(c, out=tanh_c[t])
+        h = xp.multiply(o, tanh_c[t], out=hs[t + 1])
+        if mask is not None:
+            real = mask[t][:, None]
+            hs[t + 1] = xp.where(real, h, hs[t])
+            cs[t + 1] = xp.where(real, c, cs[t])
+    return (hs[1:], hs[T], cs[T]), LSTMCache(x, hs, cs, z, tanh_c, Wx, Wh, mask)
+
+
+def lstm_backward(
+    dout: tuple[Array | None, Array | None, Array | None], cache: LSTMCache
+) -> tuple[Array, ...]:
+    """Backpropagation through time: `lstm_step_backward` for t = T-1 ... 0.
+
+    Shapes: dout = (dhs (T, B, H), dh_last (B, H), dc_last (B, H)), each may be None for zero.
+    Returns (dx, dh0, dc0, dWx, dWh, db), each in the shape of what it belongs to.
+
+    At step t, dh and dc are the whole gradients of the state after it: from the output at t,
+    and from every later step through the state. The products for the weights and for x need
+    no predecessor: they wait until dz is known for all steps, and are one product each.
+    """
+    dhs, dh_last, dc_last = dout
+    x, hs, cs, gates, tanh_c, Wx, Wh, mask = cache
+    xp = xp_of(x)
+    T, B, D = x.shape
+    H = hs.shape[2]
+    i, f, o, g = gates[..., :H], gates[..., H : 2 * H], gates[..., 2 * H : 3 * H], gates[..., 3 * H :]
+    dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
+    dc = xp.zeros_like(cs[0]) if dc_last is None else dc_last.copy()
+    dz = xp.empty_like(gates)
+    WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop twice as slow
+    for t in reversed(range(T)):
+        if dhs is not None:
+            dh += dhs[t]
+        if mask is not None:
+            # where the step is padding, h and c were handed on: so are their gradients
+            real = mask[t][:, None]
+            dh_carried, dc_carried = xp.where(real, 0, dh), xp.where(real, 0, dc)
+            dh, dc = xp.where(real, dh, 0), xp.where(real, dc, 0)
+        # h = o * tanh(c)
+        do = dh * tanh_c[t]
+        dh *= o[t]
+        dc += dh * (1 - tanh_c[t] ** 2)
+        # c = f * c_prev + i * g
+        df = dc * cs[t]
+        di = dc * g[t]
+        dg = dc * i[t]
+        dc = dc * f[t]
+        # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
+        dz[t, :, :H] = di * i[t] * (1 - i[t])
+        dz[t, :, H : 2 * H] = df * f[t] * (1 - f[t])
+        dz[t, :, 2 * H : 3 * H] = do * o[t] * (1 - o[t])
+        dz[t, :, 3 * H :] = dg * (1 - g[t] ** 2)
+        # z = x Wx + h_prev Wh + b
+        dh = dz[t] @ WhT
+        if mask is not None:
+            dh += dh_carried
+            dc += dc_carried
+    # z = x Wx + h_prev Wh + b, for all steps at once
+    dz_flat = dz.reshape(T * B, 4 * H)
+    dx = (dz_flat @ Wx.T).reshape(T, B, D)
+    dWx = x.reshape(T * B, D).T @ dz_flat
+    dWh = hs[:-1].reshape(T * B, H).T @ dz_flat
+    db = dz_flat.sum(axis=0)
+    return dx, dh, dc, dWx, dWh, db
+
+
+def activate_gates_(z: Array, xp) -> Array:
+    """Turn pre-activations (B, 4H) into gates i, f, o, g, in place; returns z."""
+    H = z.shape[1] // 4
+    sigmoid_(z[:, : 3 * H], xp)
+    xp.tanh(z[:, 3 * H :], out=z[:, 3 * H :])
+    return z
+
+
+lstm_step = Op("lstm_step", lstm_step_forward, lstm_step_backward)
+lstm = Op("lstm", lstm_forward, lstm_backward)

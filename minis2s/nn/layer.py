@@ -1,0 +1,117 @@
+"""Parameter and Layer: who owns the weights.
+
+A Layer holds Parameters (and other Layers) as attributes and calls functional pairs on them.
+Its backward returns the gradients of its inputs and ADDS the gradients of its weights into
+``Parameter.grad``; only ``zero_grad`` clears them. No activation is ever kept on a layer.
+"""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+
+from minis2s.backend import Array, to_numpy, xp_of
+
+
+class Parameter:
+    """A weight array and the gradient that belongs to it.
+
+    data: the weights.  grad: same shape and dtype, the sum of all gradients since `zero_grad`.
+    """
+
+    def __init__(self, data: Array):
+        self.data = data
+        self.grad = xp_of(data).zeros_like(data)
+        self.name = ""  # the path from the model, such as "encoder.rnn.Wx"; Layer.parameters sets it
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name or 'unnamed'}, shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+class Layer:
+    """Base of everything that owns Parameters: it finds them, clears, moves and prints them."""
+
+    def children(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
+        """The Parameters and Layers held as attributes (or in lists), in the order they were set."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter | Layer):
+                yield name, value
+            elif isinstance(value, list):
+                for n, item in enumerate(value):
+                    if isinstance(item, Parameter | Layer):
+                        yield f"{name}.{n}", item
+
+    def parameters(self, prefix: str = "") -> list[Parameter]:
+        """Every Parameter below this layer, once each, with its path as its name."""
+        found: dict[int, Parameter] = {}
+        for name, child in self.children():
+            if isinstance(child, Parameter):
+                child.name = prefix + name
+                found.setdefault(id(child), child)
+            else:
+                for parameter in child.parameters(f"{prefix}{name}."):
+                    found.setdefault(id(parameter), parameter)
+        return list(found.values())
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        for parameter in self.parameters():
+            parameter.grad[...] = 0
+
+    def count(self) -> int:
+        """The number of weights."""
+        return sum(parameter.data.size for parameter in self.parameters())
+
+    def to(self, xp: ModuleType | None = None, dtype=None) -> "Layer":
+        """Move all weights to the array module `xp` and cast them to `dtype`; returns self.
+
+        Gradients start again from zero.
+        """
+        for parameter in self.parameters():
+            data = parameter.data
+            if xp is not None and xp is not xp_of(data):
+                data = xp.asarray(to_numpy(data))
+            if dtype is not None:
+                data = data.astype(dtype)
+            parameter.data = data
+            parameter.grad = xp_of(data).zeros_like(data)
+        return self
+
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of all weights on the host, by name."""
+        return {p.name: np.array(to_numpy(p.data)) for p in self.parameters()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Copy weights in by name.
+
+        Raises ValueError, naming it, when a weight is missing, unknown or of another shape; then
+        nothing has been changed.
+        """
+        parameters = {p.name: p for p in self.parameters()}
+        for name in parameters.keys() | state.keys():
+            if name not in state:
+                raise ValueError(f"weight {name!r} of the model is missing")
+            if name not in parameters:
+                raise ValueError(f"weight {name!r} is unknown to the model")
+            if state[name].shape != parameters[name].data.shape:
+                raise ValueError(
+                    f"weight {name!r}: the model has shape {parameters[name].data.shape}, "
+                    f"got {state[name].shape}"
+                )
+        for name, parameter in parameters.items():
+            data = parameter.data
+            data[...] = xp_of(data).asarray(state[name].astype(data.dtype))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}({self.describe()})  {self.count():,} weights"]
+        for name, child in self.children():
+            if isinstance(child, Parameter):
+                text = f"{child.data.shape}"
+            else:
+                text = repr(child).replace("\n", "\n  ")
+            lines.append(f"  {name}: {text}")
+        return "\n".join(lines)
+
+    def describe(self) -> str:
+        """The sizes and options shown in the layer's repr."""
+        return ""
