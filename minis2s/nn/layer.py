@@ -22,10 +22,9 @@ class Parameter:
     def __init__(self, data: Array):
         self.data = data
         self.grad = xp_of(data).zeros_like(data)
-        self.name = ""  # the path from the model, such as "encoder.rnn.Wx"; Layer.parameters sets it
 
     def __repr__(self) -> str:
-        return f"Parameter({self.name or 'unnamed'}, shape={self.data.shape}, dtype={self.data.dtype})"
+        return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
 
 
 class Layer:
@@ -41,33 +40,36 @@ class Layer:
                     if isinstance(item, Parameter | Layer):
                         yield f"{name}.{n}", item
 
-    def parameters(self, prefix: str = "") -> list[Parameter]:
-        """Every Parameter below this layer, once each, with its path as its name."""
-        found: dict[int, Parameter] = {}
+    def parameters(self) -> dict[str, Parameter]:
+        """Every Parameter below this layer, by its path ("encoder.rnn.Wx").
+
+        A Parameter that two layers share is listed once, under the first path.
+        """
+        found: dict[str, Parameter] = {}
+        seen: set[int] = set()
         for name, child in self.children():
-            if isinstance(child, Parameter):
-                child.name = prefix + name
-                found.setdefault(id(child), child)
-            else:
-                for parameter in child.parameters(f"{prefix}{name}."):
-                    found.setdefault(id(parameter), parameter)
-        return list(found.values())
+            below = {"": child} if isinstance(child, Parameter) else child.parameters()
+            for path, parameter in below.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    found[f"{name}.{path}" if path else name] = parameter
+        return found
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
-        for parameter in self.parameters():
+        for parameter in self.parameters().values():
             parameter.grad[...] = 0
 
     def count(self) -> int:
         """The number of weights."""
-        return sum(parameter.data.size for parameter in self.parameters())
+        return sum(parameter.data.size for parameter in self.parameters().values())
 
     def to(self, xp: ModuleType | None = None, dtype=None) -> "Layer":
         """Move all weights to the array module `xp` and cast them to `dtype`; returns self.
 
         Gradients start again from zero.
         """
-        for parameter in self.parameters():
+        for parameter in self.parameters().values():
             data = parameter.data
             if xp is not None and xp is not xp_of(data):
                 data = xp.asarray(to_numpy(data))
@@ -79,7 +81,7 @@ class Layer:
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all weights on the host, by name."""
-        return {p.name: np.array(to_numpy(p.data)) for p in self.parameters()}
+        return {name: np.array(to_numpy(p.data)) for name, p in self.parameters().items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Copy weights in by name.
@@ -87,7 +89,7 @@ class Layer:
         Raises ValueError, naming it, when a weight is missing, unknown or of another shape; then
         nothing has been changed.
         """
-        parameters = {p.name: p for p in self.parameters()}
+        parameters = self.parameters()
         for name in parameters.keys() | state.keys():
             if name not in state:
                 raise ValueError(f"weight {name!r} of the model is missing")
