@@ -1,0 +1,82 @@
+"""Softmax cross-entropy: how surprised the model is by the right next token.
+
+Softmax and logarithm are one operation, because together they are simpler and safer than
+apart: the gradient with respect to the logits is just (probability - target distribution).
+"""
+
+from typing import NamedTuple
+
+from minis2s.backend import Array, xp_of
+from minis2s.op import Op
+
+
+class CrossEntropyCache(NamedTuple):
+    probs: Array  # (T, B, V)  softmax(logits)
+    targets: Array  # (T, B)     the right tokens
+    weight: Array  # (T, B)     what each token's surprise counts: 0 for padding, else 1 (sum) or 1/N (mean)
+    smoothing: float
+
+
+def cross_entropy_forward(
+    logits: Array,
+    targets: Array,
+    mask: Array | None = None,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Array, CrossEntropyCache]:
+    """The mean (or sum) over all real tokens of -log p(token), in nats.
+
+        log_probs = logits - log sum_v exp(logits)
+        surprise  = -(1 - smoothing) * log_probs[target] - smoothing * mean_v log_probs
+        loss      = sum over tokens of weight * surprise
+
+    where weight is 1 ("sum") or 1/N ("mean") for the N tokens whose mask is True, 0 for padding.
+    With smoothing s, the target distribution is (1 - s) onehot(target) + s/V.
+
+    Shapes: logits (T, B, V); targets (T, B) integers; mask (T, B) or None (all real).
+    Returns (loss, a scalar of the dtype of logits, cache). Without any real token the loss is 0.
+
+    Source of the smoothing: Szegedy et al. 2016, section 7.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    xp = xp_of(logits)
+    T, B, V = logits.shape
+    rows, flat_targets = xp.arange(T * B), targets.reshape(-1)
+    # log_probs = logits - log sum_v exp(logits)
+    log_probs = logits - logits.max(axis=-1, keepdims=True)
+    probs = xp.exp(log_probs)
+    total = probs.sum(axis=-1, keepdims=True)
+    probs /= total
+    log_total = xp.log(total[..., 0])
+    # surprise = -(1 - smoothing) * log_probs[target] - smoothing * mean_v log_probs
+    surprise = log_total - log_probs.reshape(T * B, V)[rows, flat_targets].reshape(T, B)
+    if smoothing:
+        surprise *= 1 - smoothing
+        surprise += smoothing * (log_total - log_probs.mean(axis=-1))
+    # loss = sum over tokens of weight * surprise
+    weight = xp.ones((T, B), dtype=logits.dtype) if mask is None else mask.astype(logits.dtype)
+    if reduction == "mean":
+        weight = weight / xp.maximum(weight.sum(), 1)
+    loss = (weight * surprise).sum()
+    return loss, CrossEntropyCache(probs, targets, weight, smoothing)
+
+
+def cross_entropy_backward(dout: Array | float, cache: CrossEntropyCache) -> Array:
+    """dlogits = dloss * weight * (probs - target distribution).
+
+    Shapes: dout = dloss, a scalar (1 for the loss itself). Returns dlogits (T, B, V).
+    """
+    probs, targets, weight, smoothing = cache
+    xp = xp_of(probs)
+    T, B, V = probs.shape
+    # loss = sum over tokens of weight * surprise
+    dsurprise = dout * weight
+    # surprise = -sum_v target_distribution * log softmax(logits)
+    dlogits = probs - smoothing / V if smoothing else probs.copy()
+    dlogits.reshape(T * B, V)[xp.arange(T * B), targets.reshape(-1)] -= 1 - smoothing
+    dlogits *= dsurprise[..., None]
+    return dlogits
+
+
+cross_entropy = Op("cross_entropy", cross_entropy_forward, cross_entropy_backward)
