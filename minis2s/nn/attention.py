@@ -66,7 +66,11 @@ class Attention(Layer):
 
     def weights(self) -> list[Parameter]:
         """The Parameters of the score operation, in the order of its arguments."""
-        return {"general": lambda: [self.W], "additive": lambda: [self.Wq, self.v]}.get(self.kind, list)()
+        if self.kind == "general":
+            return [self.W]
+        if self.kind == "additive":
+            return [self.Wq, self.v]
+        return []
 
     def project(self, memory: Array):
         """memory (S, B, M) -> (keys (S, B, A), cache). Only additive attention has a projection."""

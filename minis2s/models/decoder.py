@@ -1,0 +1,305 @@
+"""The decoder: one target token after the other, looking back at the source through attention.
+
+Three kinds share this file and its operations:
+  plain     no attention; all it knows of the source is its initial state (Sutskever et al. 2014)
+  luong     attention AFTER the cell: the new state h_t asks (Luong et al. 2015)
+  bahdanau  attention BEFORE the cell: the previous state h_{t-1} asks, and what it finds is
+            part of the cell's input (Bahdanau et al. 2015)
+
+Where the inputs of all steps are known beforehand and no step waits for another's attention,
+`forward` runs all steps at once; otherwise it takes them one by one, as decoding does.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minis2s import functional as F
+from minis2s.backend import Array, xp_of
+from minis2s.data.vocabulary import BOS, PAD
+from minis2s.nn import Attention, Dropout, Embedding, Layer, Linear, Stack
+from minis2s.nn.recurrent import State
+
+KINDS = ("plain", "luong", "bahdanau")
+
+
+class Memory(NamedTuple):
+    """What the decoder may look at; the same at every step."""
+
+    values: Array  # (S, B, M)  the encoder's states
+    keys: Array  # (S, B, A)  the same, projected for the scores
+    mask: Array | None  # (S, B)     True where the source position is real
+
+
+class DecoderState(NamedTuple):
+    """What one step hands to the next."""
+
+    cells: list[State]  # per layer, parts (B, H)
+    feed: Array | None  # (B, H)  the last attentional state, where it is fed back
+
+
+class ReadoutCache(NamedTuple):
+    combine: tuple | None  # of the Linear over [context; h]
+    tanh: tuple | None
+    dropped: tuple | None
+
+
+class StepCache(NamedTuple):
+    attention: tuple | None
+    cells: tuple
+    readout: ReadoutCache
+
+
+class DecoderCache(NamedTuple):
+    embedding: tuple
+    dropped: tuple | None
+    project: tuple | None  # of the keys
+    steps: list[StepCache]  # one per step; or, run in parallel, a single one for all
+    parallel: bool  # whether all steps ran at once
+    fed: Array  # (T, B)  the tokens that went in, the model's own ones among them
+    output: tuple
+    memory: Memory
+
+
+class Decoder(Layer):
+    """Embedding, cells, attention, and the readout to logits; see the module's docstring."""
+
+    def __init__(
+        self,
+        kind: str,
+        embedding: Embedding,
+        cells: Stack,
+        attention: Attention | None,
+        combine: Linear | None,
+        output: Linear,
+        *,
+        input_feeding: bool = False,
+        dropout: float = 0.0,
+    ):
+        if kind not in KINDS:
+            raise ValueError(f"decoder must be one of {', '.join(KINDS)}, got {kind!r}")
+        if (kind == "plain") != (attention is None):
+            raise ValueError(f"a {kind} decoder {'has no' if kind == 'plain' else 'needs an'} attention")
+        if input_feeding and kind != "luong":
+            raise ValueError(f"input feeding belongs to the luong decoder, not to {kind}")
+        self.kind = kind
+        self.embedding = embedding
+        self.dropout = Dropout(dropout)
+        self.cells = cells
+        self.attention = attention
+        self.combine = combine
+        self.output = output
+        self.input_feeding = input_feeding
+
+    # -- one step, without the output layer -------------------------------------------------------
+
+    def start(self, values: Array, mask: Array | None, cells: list[State]):
+        """Encoder states (S, B, M), their mask, initial cell states -> ((memory, state), project cache)."""
+        keys, project_cache = values, None
+        if self.attention is not None:
+            keys, project_cache = self.attention.project(values)
+        feed = None
+        if self.input_feeding:
+            feed = xp_of(values).zeros((values.shape[1], self.cells.hidden_size), dtype=values.dtype)
+        return (Memory(values, keys, mask), DecoderState(cells, feed)), project_cache
+
+    def step(
+        self, x: Array, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None
+    ):
+        """Embedded token x (B, E) -> ((attentional state (B, H), next state), cache)."""
+        xp = xp_of(x)
+        attention_cache = None
+        if self.kind == "bahdanau":
+            query = state.cells[-1][0]
+            context, attention_cache = self._attend(query[None], memory)
+            x = xp.concatenate([x, context[0]], axis=-1)
+        elif self.input_feeding:
+            x = xp.concatenate([x, state.feed], axis=-1)
+        cells, cells_cache = self.cells.step(x, state.cells, rng=rng)
+        h = cells[-1][0][None]
+        if self.kind == "luong":
+            context, attention_cache = self._attend(h, memory)
+        elif self.kind == "plain":
+            context = None
+        attentional, readout_cache = self._readout(context, h, rng)
+        feed = attentional[0] if self.input_feeding else None
+        return (attentional[0], DecoderState(cells, feed)), StepCache(
+            attention_cache, cells_cache, readout_cache
+        )
+
+    def step_backward(
+        self, dattentional: Array, dstate: DecoderState, cache: StepCache, dmemory: Memory | None
+    ):
+        """Gradients of the attentional state and of the next state -> (dx, gradient of the state before).
+
+        What the memory gets is added into `dmemory`.
+        """
+        H = self.cells.hidden_size
+        if self.input_feeding:
+            dattentional = dattentional + dstate.feed
+        dcontext, dh = self._readout_backward(dattentional[None], cache.readout)
+        if self.kind == "luong":
+            dh = dh + self._attend_backward(dcontext, cache.attention, dmemory)
+        *lower, (dtop, *others) = dstate.cells
+        dx, dcells = self.cells.step_backward([*lower, (dtop + dh[0], *others)], cache.cells)
+        dfeed = None
+        if self.kind == "bahdanau":
+            M = dcontext.shape[-1]
+            dx, dcontext_in = dx[:, :-M], dx[:, -M:]
+            dquery = self._attend_backward(dcontext + dcontext_in, cache.attention, dmemory)
+            *lower, (dtop, *others) = dcells
+            dcells = [*lower, (dtop + dquery[0], *others)]
+        elif self.input_feeding:
+            dx, dfeed = dx[:, :-H], dx[:, -H:]
+        return dx, DecoderState(dcells, dfeed)
+
+    # -- the pieces that the step path and the parallel path share --------------------------------
+
+    def _attend(self, query: Array, memory: Memory):
+        """query (T, B, H) -> (context (T, B, M), cache)."""
+        return self.attention.forward(query, memory.keys, memory.values, memory.mask)
+
+    def _attend_backward(self, dcontext: Array, cache, dmemory: Memory) -> Array:
+        """dcontext (T, B, M) -> dquery (T, B, H); adds to dmemory.values and dmemory.keys."""
+        dquery, dkeys, dvalues = self.attention.backward(dcontext, cache)
+        dmemory.keys[...] += dkeys
+        dmemory.values[...] += dvalues
+        return dquery
+
+    def _readout(self, context: Array | None, h: Array, rng: np.random.Generator | None):
+        """attentional = tanh([context; h] W + b), or h itself without attention; then dropout.
+
+        Shapes: context (T, B, M), h (T, B, H) -> (attentional (T, B, H), cache).
+        Source: Luong et al. 2015, eq. 5.
+        """
+        combine_cache = tanh_cache = None
+        attentional = h
+        if context is not None:
+            joined = xp_of(h).concatenate([context, h], axis=-1)
+            z, combine_cache = self.combine.forward(joined)
+            attentional, tanh_cache = F.tanh.forward(z)
+        attentional, dropped = self.dropout.forward(attentional, rng=rng)
+        return attentional, ReadoutCache(combine_cache, tanh_cache, dropped)
+
+    def _readout_backward(self, dattentional: Array, cache: ReadoutCache):
+        """dattentional (T, B, H) -> (dcontext (T, B, M) or None, dh (T, B, H))."""
+        dattentional = self.dropout.backward(dattentional, cache.dropped)
+        if cache.combine is None:
+            return None, dattentional
+        djoined = self.combine.backward(F.tanh.backward(dattentional, cache.tanh), cache.combine)
+        H = self.cells.hidden_size
+        return djoined[..., :-H], djoined[..., -H:]
+
+    # -- a whole target sentence ------------------------------------------------------------------
+
+    @property
+    def parallel(self) -> bool:
+        """Whether all steps can run at once when their inputs are known."""
+        return self.kind != "bahdanau" and not self.input_feeding
+
+    def forward(
+        self,
+        values: Array,
+        mask: Array | None,
+        cells: list[State],
+        tgt_in: Array,
+        *,
+        coins: Array | None = None,
+        rng: np.random.Generator | None = None,
+        stepwise: bool = False,
+    ):
+        """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (logits (T, B, V), cache).
+
+        tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
+        model's own best token of the step before goes in instead. `stepwise` takes the steps one by
+        one even where they could run at once; the numbers are the same.
+
+        Padding after the end of a target sentence needs no mask here: no real step comes after it,
+        and its loss, hence its gradient, is zero.
+        """
+        (memory, state), project_cache = self.start(values, mask, cells)
+        parallel = coins is None and self.parallel and not stepwise
+        if parallel:
+            x, embedding_cache = self.embedding.forward(tgt_in)
+            x, dropped = self.dropout.forward(x, rng=rng)
+            (hs, _), cells_cache = self.cells.forward(x, state.cells, rng=rng)
+            context, attention_cache = None, None
+            if self.kind == "luong":
+                context, attention_cache = self._attend(hs, memory)
+            attentional, readout_cache = self._readout(context, hs, rng)
+            steps = [StepCache(attention_cache, cells_cache, readout_cache)]
+            fed = tgt_in
+        else:
+            attentional, fed, steps, dropped = self._steps(state, memory, tgt_in, coins, rng)
+            # the rows were looked up step by step; once more in one call, for the cache of backward
+            _, embedding_cache = self.embedding.forward(fed)
+        logits, output_cache = self.output.forward(attentional)
+        return logits, DecoderCache(
+            embedding_cache, dropped, project_cache, steps, parallel, fed, output_cache, memory
+        )
+
+    def _steps(self, state: DecoderState, memory: Memory, tgt_in: Array, coins: Array | None, rng):
+        """One step after the other -> (attentional (T, B, H), fed (T, B), step caches, dropout caches)."""
+        xp = xp_of(tgt_in)
+        attentional, fed, steps, dropped = [], [], [], []
+        for t in range(tgt_in.shape[0]):
+            tokens = tgt_in[t]
+            if coins is not None and t > 0:
+                tokens = xp.where(coins[t], tokens, self.best_token(attentional[-1]))
+            x, _ = self.embedding.forward(tokens)
+            x, x_dropped = self.dropout.forward(x, rng=rng)
+            (a, state), cache = self.step(x, state, memory, rng=rng)
+            attentional.append(a)
+            fed.append(tokens)
+            steps.append(cache)
+            dropped.append(x_dropped)
+        return xp.stack(attentional), xp.stack(fed), steps, dropped
+
+    def best_token(self, attentional: Array) -> Array:
+        """The most probable next token (B,), never PAD or BOS, for attentional states (B, H)."""
+        logits, _ = self.output.forward(attentional)
+        logits[:, PAD] = logits[:, BOS] = xp_of(logits).finfo(logits.dtype).min
+        return logits.argmax(axis=-1)
+
+    def backward(self, dlogits: Array, cache: DecoderCache):
+        """dlogits (T, B, V) -> (dvalues (S, B, M), gradients of the initial cell states).
+
+        The choice of the model's own tokens is not differentiated: it is a step function, its
+        gradient is zero wherever it exists (Bengio et al. 2015).
+        """
+        memory = cache.memory
+        xp = xp_of(dlogits)
+        dattentional = self.output.backward(dlogits, cache.output)
+        dmemory = Memory(xp.zeros_like(memory.values), xp.zeros_like(memory.keys), None)
+        if cache.parallel:
+            step = cache.steps[0]
+            dcontext, dhs = self._readout_backward(dattentional, step.readout)
+            if self.kind == "luong":
+                dhs = dhs + self._attend_backward(dcontext, step.attention, dmemory)
+            dx, dcells = self.cells.backward((dhs, None), step.cells)
+            dx = self.dropout.backward(dx, cache.dropped)
+        else:
+            dx, dcells = self._steps_backward(dattentional, cache, dmemory)
+        self.embedding.backward(dx, cache.embedding)
+        dvalues = dmemory.values
+        if self.attention is not None:
+            dvalues += self.attention.project_backward(dmemory.keys, cache.project)
+        return dvalues, dcells
+
+    def _steps_backward(self, dattentional: Array, cache: DecoderCache, dmemory: Memory):
+        """dattentional (T, B, H) -> (dx (T, B, E), gradients of the initial cell states)."""
+        xp = xp_of(dattentional)
+        zero = xp.zeros_like(dattentional[0])
+        parts = self.cells.layers[0].state_parts
+        dstate = DecoderState(
+            [tuple(zero for _ in range(parts)) for _ in self.cells.layers],
+            zero if self.input_feeding else None,
+        )
+        dxs = []
+        for t in reversed(range(len(cache.steps))):
+            dx, dstate = self.step_backward(dattentional[t], dstate, cache.steps[t], dmemory)
+            dxs.append(self.dropout.backward(dx, cache.dropped[t]))
+        return xp.stack(dxs[::-1]), dstate.cells
+
+    def describe(self) -> str:
+        return self.kind + (", input feeding" if self.input_feeding else "")

@@ -1,0 +1,223 @@
+"""The whole model: encoder, bridge and decoder, its loss, and the three words of decoding.
+
+Training calls `loss` and `backward`. Decoding calls `start` once, then `step` for every token,
+with `take` to drop, repeat or re-order hypotheses; it needs to know no more than that.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from minis2s import functional as F
+from minis2s.backend import Array, xp_of
+from minis2s.models.decoder import Decoder, DecoderState, Memory
+from minis2s.models.encoder import Bridge, Encoder
+from minis2s.nn import CELLS, Attention, Bidirectional, Embedding, Layer, Linear, Stack
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that fixes the shapes of a Seq2Seq model; it is saved beside the weights.
+
+    hidden is the size of the decoder's states and of the encoder's memory: each direction of a
+    bidirectional encoder has half of it. decoder is "luong" or "bahdanau"; with attention "none"
+    it is the plain fixed-vector one whatever `decoder` says.
+    """
+
+    source_vocabulary: int
+    target_vocabulary: int
+    cell: str = "lstm"
+    layers: int = 1
+    bidirectional: bool = True
+    embed: int = 128
+    hidden: int = 256
+    attention: str = "general"
+    decoder: str = "luong"
+    input_feeding: bool = False
+    bridge: str = "copy"
+    dropout: float = 0.0
+
+
+class Seq2SeqCache(NamedTuple):
+    encoder: tuple
+    bridge: list
+    decoder: tuple
+
+
+class LossCache(NamedTuple):
+    model: Seq2SeqCache
+    cross_entropy: tuple
+
+
+class SearchState(NamedTuple):
+    """What decoding carries from token to token, for N hypotheses."""
+
+    memory: Memory  # arrays (S, N, ...)
+    decoder: DecoderState  # arrays (N, ...)
+
+
+class Seq2Seq(Layer):
+    """Source tokens in, scores of target tokens out.
+
+    `rng` draws the initial weights; a generator spawned from it stays with the model as
+    ``model.rng``, for dropout masks and teacher-forcing coins. Passing it to `loss` or `forward`
+    means training; without it there is no dropout and nothing random.
+    """
+
+    def __init__(self, config: ModelConfig, *, rng: np.random.Generator, dtype=np.float32):
+        self.config = config
+        self.rng = rng.spawn(1)[0]
+        c, options = config, {"rng": rng, "dtype": dtype}
+        if c.cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {c.cell!r}")
+        if c.layers < 1:
+            raise ValueError(f"layers must be at least 1, got {c.layers}")
+        if c.bidirectional and c.hidden % 2:
+            raise ValueError(
+                f"a bidirectional encoder gives half of hidden to each direction: it must be even, got {c.hidden}"
+            )
+        cell = CELLS[c.cell]
+
+        def encoder_layer(in_size: int):
+            if not c.bidirectional:
+                return cell(in_size, c.hidden, **options)
+            half = c.hidden // 2
+            return Bidirectional(cell(in_size, half, **options), cell(in_size, half, **options))
+
+        self.encoder = Encoder(
+            Embedding(c.source_vocabulary, c.embed, **options),
+            Stack([encoder_layer(c.embed if n == 0 else c.hidden) for n in range(c.layers)], dropout=c.dropout),
+            dropout=c.dropout,
+        )
+        self.bridge = Bridge(
+            c.bridge,
+            c.hidden,
+            c.hidden,
+            encoder_layers=c.layers,
+            decoder_layers=c.layers,
+            state_parts=cell.state_parts,
+            **options,
+        )
+        kind = "plain" if c.attention == "none" else c.decoder
+        extra = c.hidden if kind == "bahdanau" or c.input_feeding else 0
+        attended = kind != "plain"
+        self.decoder = Decoder(
+            kind,
+            Embedding(c.target_vocabulary, c.embed, **options),
+            Stack(
+                [cell(c.embed + extra if n == 0 else c.hidden, c.hidden, **options) for n in range(c.layers)],
+                dropout=c.dropout,
+            ),
+            Attention(c.attention, c.hidden, c.hidden, **options) if attended else None,
+            Linear(2 * c.hidden, c.hidden, **options) if attended else None,
+            Linear(c.hidden, c.target_vocabulary, **options),
+            input_feeding=c.input_feeding,
+            dropout=c.dropout,
+        )
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        src: Array,
+        src_mask: Array | None,
+        tgt_in: Array,
+        *,
+        coins: Array | None = None,
+        rng: np.random.Generator | None = None,
+        stepwise: bool = False,
+    ):
+        """src (S, B), src_mask (S, B), tgt_in (T, B) -> (logits (T, B, V), cache).
+
+        coins, rng and stepwise: see `Decoder.forward`.
+        """
+        (values, last), encoder_cache = self.encoder.forward(src, src_mask, rng=rng)
+        cells, bridge_cache = self.bridge.forward(last)
+        logits, decoder_cache = self.decoder.forward(
+            values, src_mask, cells, tgt_in, coins=coins, rng=rng, stepwise=stepwise
+        )
+        return logits, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache)
+
+    def loss(
+        self,
+        batch,
+        *,
+        rng: np.random.Generator | None = None,
+        teacher_forcing: float = 1.0,
+        coins: Array | None = None,
+        smoothing: float = 0.0,
+        reduction: str = "mean",
+        stepwise: bool = False,
+    ):
+        """The cross-entropy of a data.Batch, in nats per real token ("mean") or in all ("sum").
+
+        teacher_forcing is the chance that a step is given the right token rather than the model's
+        own: a coin for each sentence and step, drawn from `rng`; or pass the coins (T, B) yourself.
+
+        Returns (loss, cache).
+        """
+        if coins is None and teacher_forcing < 1:
+            if rng is None:
+                raise ValueError("teacher_forcing below 1 draws coins: pass rng (or the coins)")
+            coins = xp_of(batch.tgt_in).asarray(rng.random(batch.tgt_in.shape) < teacher_forcing)
+        logits, model_cache = self.forward(
+            batch.src, batch.src_mask, batch.tgt_in, coins=coins, rng=rng, stepwise=stepwise
+        )
+        loss, loss_cache = F.cross_entropy.forward(
+            logits, batch.tgt_out, batch.tgt_mask, smoothing, reduction
+        )
+        return loss, LossCache(model_cache, loss_cache)
+
+    def backward(self, dloss: float, cache: LossCache) -> None:
+        """Adds the gradient of ``dloss * loss`` to every Parameter."""
+        dlogits = F.cross_entropy.backward(dloss, cache.cross_entropy)
+        self.backward_logits(dlogits, cache.model)
+
+    def backward_logits(self, dlogits: Array, cache: Seq2SeqCache) -> None:
+        """dlogits (T, B, V): adds the gradients of all weights."""
+        dvalues, dcells = self.decoder.backward(dlogits, cache.decoder)
+        dlast = self.bridge.backward(dcells, cache.bridge)
+        self.encoder.backward((dvalues, dlast), cache.encoder)
+
+    # -- decoding ---------------------------------------------------------------------------------
+
+    def start(self, src: Array, src_mask: Array | None) -> SearchState:
+        """Encode src (S, B); the state before the first target token."""
+        (values, last), _ = self.encoder.forward(src, src_mask)
+        cells, _ = self.bridge.forward(last)
+        (memory, state), _ = self.decoder.start(values, src_mask, cells)
+        return SearchState(memory, state)
+
+    def step(self, state: SearchState, tokens: Array) -> tuple[Array, SearchState]:
+        """The last tokens (N,) -> (log-probabilities of the next ones (N, V), next state)."""
+        x, _ = self.decoder.embedding.forward(tokens)
+        (attentional, decoder_state), _ = self.decoder.step(x, state.decoder, state.memory)
+        logits, _ = self.decoder.output.forward(attentional)
+        return F.log_softmax(logits), SearchState(state.memory, decoder_state)
+
+    def take(self, state: SearchState, index: Array) -> SearchState:
+        """The state whose hypothesis n is hypothesis ``index[n]`` of this one."""
+        memory, (cells, feed) = state
+        return SearchState(
+            Memory(*(None if a is None else a[:, index] for a in memory)),
+            DecoderState(
+                [tuple(part[index] for part in layer) for layer in cells],
+                None if feed is None else feed[index],
+            ),
+        )
+
+    def describe(self) -> str:
+        return f"{self.config.cell}, attention {self.config.attention}"
+
+
+def attention_weights(cache: Seq2SeqCache) -> Array:
+    """The attention weights (T, B, S) of a forward call, for a heat map.
+
+    Raises ValueError when the model has no attention.
+    """
+    steps = cache.decoder.steps
+    if steps[0].attention is None:
+        raise ValueError("this model has no attention to show")
+    weights = [step.attention.softmax.weights for step in steps]
+    return xp_of(weights[0]).concatenate(weights, axis=0)
