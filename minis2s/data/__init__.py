@@ -7,6 +7,7 @@ From a file to a batch: `read_pairs` -> `Codec.fit` -> `encode_pairs` -> `make_b
 from minis2s.data.batching import Batch, Example, encode_pairs, make_batch, make_batches, split_batch
 from minis2s.data.codec import Codec
 from minis2s.data.pairs import Pair, merge_sources, read_aligned, read_pairs, write_pairs
+from minis2s.data.tasks import TASK_NAMES, Task, load_task
 from minis2s.data.textfile import read_lines
 from minis2s.data.tokenizers import CharTokenizer, SpaceTokenizer, WordTokenizer, tokenizer
 from minis2s.data.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
@@ -15,6 +16,7 @@ __all__ = [
     "BOS",
     "EOS",
     "PAD",
+    "TASK_NAMES",
     "UNK",
     "Batch",
     "CharTokenizer",
@@ -22,9 +24,11 @@ __all__ = [
     "Example",
     "Pair",
     "SpaceTokenizer",
+    "Task",
     "Vocabulary",
     "WordTokenizer",
     "encode_pairs",
+    "load_task",
     "make_batch",
     "make_batches",
     "merge_sources",

@@ -101,15 +101,29 @@ def make_batches(
     n = len(examples)
     source = np.fromiter((len(e.source) for e in examples), np.int64, n) + 1  # with EOS
     target = np.fromiter((len(e.target) for e in examples), np.int64, n) + 1
-    # By source length; within one source length by target length, up for odd and down for even
-    # source lengths, so that neighbours are alike where one source length gives way to the next.
-    serpentine = np.where(source % 2 == 1, target, -target)
-    ties = np.arange(n) if rng is None else rng.permutation(n)
-    order = np.lexsort((ties, serpentine, source))
+    order = _by_length(source, target, rng)
     batches = _cut(order, np.maximum(source, target)[order], batch_tokens, batch_sentences)
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+def _by_length(source: np.ndarray, target: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """An order in which neighbours are about equally long on both sides. All arrays are (N,)."""
+    n = len(source)
+    # Buckets of source length, within which the target length can be sorted: one length each
+    # up to 9, then sqrt(length) / 3 lengths wide, since long sentences are rarer but more tolerant.
+    bucket = np.where(source < 9, source, 6 * np.sqrt(source) - 9)
+    if rng is None:
+        bucket, wobble, ties = np.floor(bucket), target, np.arange(n)
+    else:
+        # Short sentences have many of their own lengths to meet; long ones meet others
+        # because the limits of the buckets move and the target lengths wobble by 3 %.
+        bucket = np.floor(bucket + rng.uniform())
+        wobble = np.rint(target * rng.uniform(0.97, 1.03, n))
+        ties = rng.permutation(n)
+    # targets upwards in odd buckets and downwards in even ones: no jump from bucket to bucket
+    return np.lexsort((ties, np.where(bucket % 2 == 1, wobble, -wobble), bucket))
 
 
 def _cut(
