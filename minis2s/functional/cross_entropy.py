@@ -73,7 +73,9 @@ def cross_entropy_backward(dout: Array | float, cache: CrossEntropyCache) -> Arr
     # loss = sum over tokens of weight * surprise
     dsurprise = dout * weight
     # surprise = -sum_v target_distribution * log softmax(logits)
-    dlogits = probs - smoothing / V if smoothing else probs.copy()
+    dlogits = probs.copy()  # in C order, whatever the order of probs: the reshape below must be a view
+    if smoothing:
+        dlogits -= smoothing / V
     dlogits.reshape(T * B, V)[xp.arange(T * B), targets.reshape(-1)] -= 1 - smoothing
     dlogits *= dsurprise[..., None]
     return dlogits
