@@ -1,0 +1,42 @@
+"""Fixtures that several test files share.
+
+strict_xp        a stand-in for CuPy that needs no GPU, known to the package while the test runs
+gpu              CuPy itself; a test that asks for it is skipped where there is no GPU
+"""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import minis2s.backend
+
+
+def load_beside(name: str) -> ModuleType:
+    """The module tests/NAME.py; tests/ is no package, so it cannot be imported by name."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+STRICT_CUPY = load_beside("strict_cupy")
+
+
+@pytest.fixture
+def strict_xp(monkeypatch) -> ModuleType:
+    """The module strict_cupy, its count of transfers at zero."""
+    monkeypatch.setattr(minis2s.backend, "known_modules", lambda: [np, STRICT_CUPY])
+    STRICT_CUPY.transfers.reset()
+    return STRICT_CUPY
+
+
+@pytest.fixture
+def gpu() -> ModuleType:
+    """CuPy with a GPU that it can use; skips the test, saying why, where there is none."""
+    try:
+        return minis2s.backend.array_module("cupy")
+    except minis2s.backend.UserError as error:
+        pytest.skip(str(error))
