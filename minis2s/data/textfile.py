@@ -6,7 +6,6 @@ in place of a file, another encoding or a full disk is reported in one way. A li
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 from minis2s.errors import UserError
@@ -57,23 +56,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     Raises UserError when the folder is missing, read-only or full.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.remove(temporary)
-        if isinstance(error, OSError):
-            raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
-        raise
-
-
-def _umask() -> int:
-    # mkstemp makes private files; the only way to read the umask is to set it
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

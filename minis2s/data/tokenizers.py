@@ -9,7 +9,7 @@ and each gives the text back, white space aside: `detokenize(tokenize(text))`.
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 from minis2s.errors import UserError
@@ -81,27 +81,14 @@ class WordTokenizer:
     name = "word"
 
     def tokenize(self, text: str) -> list[str]:
-        find = _pieces().finditer
         tokens = []
-        was_cjk = False  # was the last piece of the text a CJK character?
+        was_cjk = False
         for chunk in unicodedata.normalize("NFC", text).split():
-            before = None  # the kind of the piece that touches this one on the left
-            for match in find(chunk):
-                kind, piece = match.lastgroup, match.group()
-                if piece == JOINER:
-                    piece = RAW_JOINER
-                if before is None:
-                    if kind == "cjk" and was_cjk:
-                        tokens.append(SPACE)
-                elif kind == "cjk" and before == "cjk":
-                    pass  # they touch by themselves
-                elif kind == "mark" or (kind == "word" and before == "cjk"):
-                    piece = JOINER + piece
-                else:
-                    tokens[-1] += JOINER
-                tokens.append(piece)
-                before = kind
-            was_cjk = before == "cjk"
+            pieces, first_is_cjk, last_is_cjk = _cut(chunk)
+            if was_cjk and first_is_cjk:
+                tokens.append(SPACE)
+            tokens += pieces
+            was_cjk = last_is_cjk
         return tokens
 
     def detokenize(self, tokens: Iterable[str]) -> str:
@@ -121,6 +108,24 @@ class WordTokenizer:
             out.append(JOINER if piece == RAW_JOINER else piece)
             touches, was_cjk = right, now_cjk
         return "".join(out)
+
+
+@lru_cache(maxsize=1 << 16)  # a text repeats its words
+def _cut(chunk: str) -> tuple[tuple[str, ...], bool, bool]:
+    """The tokens of a chunk without white space; whether its first and its last piece are CJK."""
+    tokens, kinds = [], []
+    for match in _pieces().finditer(chunk):
+        kind, piece = match.lastgroup, match.group()
+        if piece == JOINER:
+            piece = RAW_JOINER
+        if kinds and not kind == kinds[-1] == "cjk":  # CJK characters touch without being told
+            if kind == "mark" or (kind == "word" and kinds[-1] == "cjk"):
+                piece = JOINER + piece
+            else:
+                tokens[-1] += JOINER
+        tokens.append(piece)
+        kinds.append(kind)
+    return tuple(tokens), kinds[0] == "cjk", kinds[-1] == "cjk"
 
 
 @cache

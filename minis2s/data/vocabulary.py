@@ -106,9 +106,10 @@ class Vocabulary:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
         """Read what ``save`` wrote. Raises UserError when there is no such file or it is no vocabulary."""
+        text = read_text(path)
         try:
-            return cls.from_json(json.loads(read_text(path)))
+            return cls.from_json(json.loads(text))
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
         except UserError as error:
-            raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+            raise UserError(f"{path}: {error}") from None
