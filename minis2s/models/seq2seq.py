@@ -18,15 +18,13 @@ from minis2s.nn import CELLS, Attention, Bidirectional, Embedding, Layer, Linear
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that fixes the shapes of a Seq2Seq model; it is saved beside the weights.
+    """What a Seq2Seq model is built of, its two vocabularies aside; it is saved beside the weights.
 
     hidden is the size of the decoder's states and of the encoder's memory: each direction of a
     bidirectional encoder has half of it. decoder is "luong" or "bahdanau"; with attention "none"
     it is the plain fixed-vector one whatever `decoder` says.
     """
 
-    source_vocabulary: int
-    target_vocabulary: int
     cell: str = "lstm"
     layers: int = 1
     bidirectional: bool = True
@@ -58,14 +56,22 @@ class SearchState(NamedTuple):
 
 
 class Seq2Seq(Layer):
-    """Source tokens in, scores of target tokens out.
+    """Source tokens in, scores of target tokens out; the sizes are those of the two vocabularies.
 
     `rng` draws the initial weights; a generator spawned from it stays with the model as
     ``model.rng``, for dropout masks and teacher-forcing coins. Passing it to `loss` or `forward`
     means training; without it there is no dropout and nothing random.
     """
 
-    def __init__(self, config: ModelConfig, *, rng: np.random.Generator, dtype=np.float32):
+    def __init__(
+        self,
+        config: ModelConfig,
+        source_size: int,
+        target_size: int,
+        *,
+        rng: np.random.Generator,
+        dtype=np.float32,
+    ):
         self.config = config
         self.rng = rng.spawn(1)[0]
         c, options = config, {"rng": rng, "dtype": dtype}
@@ -86,7 +92,7 @@ class Seq2Seq(Layer):
             return Bidirectional(cell(in_size, half, **options), cell(in_size, half, **options))
 
         self.encoder = Encoder(
-            Embedding(c.source_vocabulary, c.embed, **options),
+            Embedding(source_size, c.embed, **options),
             Stack([encoder_layer(c.embed if n == 0 else c.hidden) for n in range(c.layers)], dropout=c.dropout),
             dropout=c.dropout,
         )
@@ -104,14 +110,14 @@ class Seq2Seq(Layer):
         attended = kind != "plain"
         self.decoder = Decoder(
             kind,
-            Embedding(c.target_vocabulary, c.embed, **options),
+            Embedding(target_size, c.embed, **options),
             Stack(
                 [cell(c.embed + extra if n == 0 else c.hidden, c.hidden, **options) for n in range(c.layers)],
                 dropout=c.dropout,
             ),
             Attention(c.attention, c.hidden, c.hidden, **options) if attended else None,
             Linear(2 * c.hidden, c.hidden, **options) if attended else None,
-            Linear(c.hidden, c.target_vocabulary, **options),
+            Linear(c.hidden, target_size, **options),
             input_feeding=c.input_feeding,
             dropout=c.dropout,
         )

@@ -79,6 +79,10 @@ class Layer:
             parameter.grad = xp_of(data).zeros_like(data)
         return self
 
+    def on_device(self, x: np.ndarray) -> Array:
+        """A NumPy array, brought to where the weights of this layer are (on NumPy: `x` itself)."""
+        return xp_of(next(iter(self.parameters().values())).data).asarray(x)
+
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all weights on the host, by name."""
         return {name: np.array(to_numpy(p.data)) for name, p in self.parameters().items()}
