@@ -20,8 +20,8 @@ NAMES = ("numpy", "cupy")
 def array_module(name: str) -> ModuleType:
     """The array module called `name` ("numpy" or "cupy").
 
-    Raises UserError when the name is unknown, when CuPy is not installed (naming the wheel to
-    install), or when CuPy finds no GPU.
+    Raises UserError when the name is unknown, or when CuPy is not installed (naming the wheel to
+    install), cannot be imported, or finds no GPU.
     """
     if name == "numpy":
         return np
@@ -29,10 +29,16 @@ def array_module(name: str) -> ModuleType:
         raise UserError(f"unknown backend {name!r}: choose one of {', '.join(NAMES)}")
     try:
         import cupy
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise UserError(
             "the cupy backend needs CuPy, which is not installed: run "
             "pip install cupy-cuda12x (for CUDA 12; cupy-cuda13x for CUDA 13), or use --backend numpy"
+        ) from error
+    except ImportError as error:
+        reason = " ".join(str(error).split())  # CuPy explains itself on many lines
+        raise UserError(
+            f"CuPy is installed but cannot be imported ({reason}): check that the wheel (cupy-cuda12x, "
+            "cupy-cuda13x) fits the CUDA version that nvidia-smi shows, or use --backend numpy"
         ) from error
     try:
         found = cupy.cuda.runtime.getDeviceCount()
@@ -48,7 +54,8 @@ def array_module(name: str) -> ModuleType:
 
 def known_modules() -> list[ModuleType]:
     """The array modules in use: NumPy, and CuPy once somebody has imported it."""
-    return [np, *([sys.modules["cupy"]] if "cupy" in sys.modules else [])]
+    cupy = sys.modules.get("cupy")
+    return [np] if cupy is None else [np, cupy]
 
 
 def xp_of(x: Array) -> ModuleType:
