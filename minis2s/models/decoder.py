@@ -103,9 +103,7 @@ class Decoder(Layer):
             feed = xp_of(values).zeros((values.shape[1], self.cells.hidden_size), dtype=values.dtype)
         return (Memory(values, keys, mask), DecoderState(cells, feed)), project_cache
 
-    def step(
-        self, x: Array, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None
-    ):
+    def step(self, x: Array, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None):
         """Embedded token x (B, E) -> ((attentional state (B, H), next state), cache)."""
         xp = xp_of(x)
         attention_cache = None

@@ -93,7 +93,9 @@ class Seq2Seq(Layer):
 
         self.encoder = Encoder(
             Embedding(source_size, c.embed, **options),
-            Stack([encoder_layer(c.embed if n == 0 else c.hidden) for n in range(c.layers)], dropout=c.dropout),
+            Stack(
+                [encoder_layer(c.embed if n == 0 else c.hidden) for n in range(c.layers)], dropout=c.dropout
+            ),
             dropout=c.dropout,
         )
         self.bridge = Bridge(

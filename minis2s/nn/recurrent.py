@@ -61,9 +61,7 @@ class Recurrent(Layer):
 
     def step(self, x: Array, state: State, mask: Array | None = None):
         """x (B, D) -> (state after the step, cache)."""
-        out, cache = self.step_op.forward(
-            x, *state, *(w.data for w in self.weights()), mask, *self.options()
-        )
+        out, cache = self.step_op.forward(x, *state, *(w.data for w in self.weights()), mask, *self.options())
         return (out if isinstance(out, tuple) else (out,)), cache
 
     def step_backward(self, dstate: State, cache):

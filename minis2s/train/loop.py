@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minis2s import optim, schedules
-from minis2s.data import Batch, Example, Pair, encode_pairs, make_batch, make_batches
+from minis2s.data import Batch, Pair, encode_pairs, make_batch, make_batches
 from minis2s.errors import UserError
 from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint, write_text
 from minis2s.train.metrics import edits_to_closest
@@ -30,6 +30,7 @@ from minis2s.train.translator import Translator
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "inverse-sqrt", "plateau")
+FAR_OFF = 10**9  # steps; when the end of a run cannot be told yet
 FORCING_DECAYS = ("constant", "linear", "exponential", "inverse-sigmoid")
 
 
@@ -67,7 +68,16 @@ class TrainConfig:
     def __post_init__(self):
         if self.epochs is None and self.minutes is None:
             raise ValueError("a run needs an end: give epochs, minutes, or both")
-        for name in ("epochs", "minutes", "batch_tokens", "lr", "clip", "evaluations", "dev_sentences", "threads"):
+        for name in (
+            "epochs",
+            "minutes",
+            "batch_tokens",
+            "lr",
+            "clip",
+            "evaluations",
+            "dev_sentences",
+            "threads",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, got {value}")
@@ -214,10 +224,14 @@ class Trainer:
         self.norm = optim.clip_global_norm(self.parameters, self.config.clip)
         if not (math.isfinite(loss) and math.isfinite(self.norm)):
             self.workers.close()
+            kept = (
+                f"the last good checkpoint is {self.out / 'last.npz'}"
+                if self.out and self.history
+                else "nothing was saved yet"
+            )
             raise Diverged(
                 f"training stopped at step {self.step + 1}: the loss is {loss} and the gradient norm "
-                f"{self.norm}; try a smaller --lr (it was {self.optimizer.lr:g}); "
-                + (f"the last good checkpoint is {self.out / 'last.npz'}" if self.history and self.out else "nothing was saved yet")
+                f"{self.norm}; {kept}; try a smaller learning rate (it was {self.optimizer.lr:g})"
             )
         self.optimizer.step()
         self.step += 1
@@ -225,8 +239,9 @@ class Trainer:
 
     def planned_steps(self) -> int:
         """How many steps the whole run will have, as far as can be told now."""
-        progress = self.progress()
-        return min(round(self.step / progress), 10**9) if self.step and progress else 10**9 if math.isinf(self.total) else self.total
+        if self.step == 0:  # the clock has told nothing yet
+            return int(min(self.total, FAR_OFF))
+        return round(min(self.step / self.progress(), FAR_OFF))
 
     def learning_rate(self, total: int) -> float:
         """The learning rate of the step that comes next, in a run of `total` steps."""
@@ -358,7 +373,9 @@ class Trainer:
         if meta.get("kind") != "training":
             raise UserError(f"{path} is not the state of a training run: give the folder of one")
         if meta["data"] != self.fingerprint():
-            raise UserError(f"{path} was made with other training data: resume with the same files and options")
+            raise UserError(
+                f"{path} was made with other training data: resume with the same files and options"
+            )
         if len(meta["rngs"]) != len(self.workers.models):
             raise UserError(
                 f"{path} was made with --threads {len(meta['rngs'])}: resume with the same number, "

@@ -90,10 +90,13 @@ class Translator:
         for index in make_batches(examples, batch_sentences=SENTENCES_AT_ONCE):
             batch = make_batch(examples, index)
             for i, hypotheses in zip(
-                batch.index, self.search(batch, beam=beam, nbest=nbest, length_penalty=length_penalty), strict=True
+                batch.index,
+                self.search(batch, beam=beam, nbest=nbest, length_penalty=length_penalty),
+                strict=True,
             ):
                 found[i] = [
-                    Translation(self.target.decode(h.tokens), h.score, h.log_prob, h.finished) for h in hypotheses
+                    Translation(self.target.decode(h.tokens), h.score, h.log_prob, h.finished)
+                    for h in hypotheses
                 ]
         return found
 
@@ -121,7 +124,9 @@ class Translator:
         example = Example(self.source.encode(source), self.target.encode(target))
         batch = make_batch([example])
         _, cache = self.model.forward(
-            self.model.on_device(batch.src), self.model.on_device(batch.src_mask), self.model.on_device(batch.tgt_in)
+            self.model.on_device(batch.src),
+            self.model.on_device(batch.src_mask),
+            self.model.on_device(batch.tgt_in),
         )
         weights = to_numpy(attention_weights(cache))[:, 0]
         end = "</s>"
