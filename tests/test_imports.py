@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-import minis2s
 
-ROOT = Path(minis2s.__file__).parent
+ROOT = Path(__file__).parent.parent / "minis2s"
 
 LAYERS = {
     "errors": -1,  # below everything: whoever finds bad input raises it

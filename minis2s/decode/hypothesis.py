@@ -64,6 +64,7 @@ def best_tokens(log_probs: Array, k: int) -> tuple[np.ndarray, np.ndarray]:
     xp = xp_of(log_probs)
     allowed = log_probs[:, EOS:]
     N, V = allowed.shape
+    reject_nan(allowed)
     rows = xp.arange(N)
     if k == 1:
         columns = allowed.argmax(axis=1)[:, None]
@@ -77,7 +78,6 @@ def best_tokens(log_probs: Array, k: int) -> tuple[np.ndarray, np.ndarray]:
             columns[:, j] = best
             rest[rows, best] = -xp.inf
     values = to_numpy(allowed[rows[:, None], columns]).astype(np.float64)
-    reject_nan(values)
     return values, to_numpy(columns) + EOS
 
 
@@ -105,9 +105,9 @@ def length_limits(src: Array, src_mask: Array, max_length) -> np.ndarray:
     return np.broadcast_to(limits, (B,))
 
 
-def reject_nan(values: np.ndarray) -> None:
-    """Raises ValueError when there is a NaN among the log-probabilities."""
-    if np.isnan(values).any():
+def reject_nan(log_probs: Array) -> None:
+    """Raises ValueError when there is a NaN among the log-probabilities (N, V)."""
+    if xp_of(log_probs).isnan(log_probs.max(axis=1)).any():  # the maximum of a row with a NaN is NaN
         raise ValueError("the model's step gave NaN log-probabilities, which no search can rank")
 
 

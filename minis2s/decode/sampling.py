@@ -40,6 +40,7 @@ def sample(
     def draw(log_probs, sentences):
         xp = xp_of(log_probs)
         allowed = log_probs[:, EOS:].astype(xp.float64)
+        reject_nan(allowed)
         best = allowed.max(axis=1, keepdims=True)
         # a row without any possible token ends: its weights are all 0, and 0 columns are passed below
         weights = xp.exp((allowed - xp.where(best > -xp.inf, best, 0)) / temperature)
@@ -47,7 +48,6 @@ def sample(
         # column j is drawn when the point falls into [cumulative[j-1], cumulative[j])
         point = xp.asarray(rng.random(B)[sentences])[:, None] * cumulative[:, -1:]
         columns = ((cumulative <= point) & (point < cumulative[:, -1:])).sum(axis=1)
-        reject_nan(to_numpy(cumulative[:, -1]))
         return to_numpy(columns) + EOS, to_numpy(allowed[xp.arange(columns.size), columns])
 
     return follow(model, src, src_mask, max_length, draw)

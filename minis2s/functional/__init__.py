@@ -45,4 +45,24 @@ OPS: dict[str, Op] = {
     )
 }
 
-__all__ = ["OPS", "log_softmax", *OPS]
+__all__ = [
+    "OPS",
+    "additive_scores",
+    "cross_entropy",
+    "dot_scores",
+    "dropout",
+    "embedding",
+    "general_scores",
+    "gru",
+    "gru_step",
+    "linear",
+    "log_softmax",
+    "lstm",
+    "lstm_step",
+    "masked_softmax",
+    "rnn",
+    "rnn_step",
+    "scaled_dot_scores",
+    "tanh",
+    "weighted_sum",
+]
