@@ -22,7 +22,7 @@ from minis2s.errors import UserError
 
 FORMAT = "minis2s checkpoint"
 VERSION = 1
-META = "__meta__"  # the archive's entry with format, version and meta, as the bytes of a JSON text
+META = "__meta__"  # the archive's first entry: format, version, meta and array names, as JSON bytes
 
 ZIP_START = b"PK\x03\x04"
 NUMBERS = "biufc"  # the dtype kinds an entry may have: bool, int, unsigned, float, complex
@@ -59,8 +59,9 @@ def save_checkpoint(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Ma
         if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMBERS:
             found = getattr(array, "dtype", type(array).__name__)
             raise TypeError(f"checkpoint entry {name!r} should be a NumPy array of numbers, got {found}")
-    note = json.dumps({"format": FORMAT, "version": VERSION, "meta": meta}, default=np.generic.item)
-    entries = {META: np.frombuffer(note.encode(), dtype=np.uint8), **arrays}
+    note = {"format": FORMAT, "version": VERSION, "meta": meta, "arrays": list(arrays)}
+    note_bytes = json.dumps(note, default=np.generic.item).encode()
+    entries = {META: np.frombuffer(note_bytes, dtype=np.uint8), **arrays}
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in entries.items():
             # np.savez would refuse an array called "file", and put the time of day into the bytes
@@ -85,8 +86,10 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, 
                 names = [name.removesuffix(".npy") for name in archive.namelist()]
                 if META not in names:
                     raise UserError(f"{path} is an archive, but not a minis2s checkpoint")
-                meta = read_note(archive, path)
-                return {name: read_entry(archive, name) for name in names if name != META}, meta
+                note = read_note(archive, path)
+                if names != [META, *note["arrays"]]:  # the table of contents has no checksum of its own
+                    raise ValueError(f"the archive holds {names}, its note says {note['arrays']}")
+                return {name: read_entry(archive, name) for name in note["arrays"]}, note["meta"]
         except (UserError, OSError):
             raise
         except Exception as error:
@@ -103,7 +106,7 @@ def read_note(archive: zipfile.ZipFile, path: str | Path) -> dict[str, Any]:
             f"{path} was written by a newer minis2s (format {note['version']}, this one reads up to "
             f"{VERSION}); upgrade with pip install --upgrade minis2s"
         )
-    return note["meta"]
+    return note
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
