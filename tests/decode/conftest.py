@@ -22,7 +22,7 @@ class TableModel:
         return [(int(n), ()) for n in src[0]]
 
     def step(self, state, tokens):
-        assert tokens.shape == (len(state),)
+        assert tokens.shape == (len(state),) and EOS not in tokens, "no decoder reads on after EOS"
         self.steps.append(len(state))
         state = [
             (n, prefix if token == BOS else (*prefix, int(token)))
@@ -63,6 +63,7 @@ class RandomNet:
 
     def step(self, state, tokens):
         # sums of products in place of matrix products: a row then comes out the same in every batch
+        assert not (tokens == EOS).any(), "no decoder reads on after EOS"
         self.steps.append(tokens.shape[0])
         state = self.xp.tanh(self.E[tokens] + (state[:, :, None] * self.W).sum(axis=1))
         logits = (state[:, :, None] * self.U).sum(axis=1) + self.b
