@@ -359,16 +359,14 @@ def test_permission_to_read_denied(saved, monkeypatch):
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
     path = tmp_path / "a.npz"
-    save_checkpoint(
-        path, {"w": np.arange(40, dtype=np.float32), "b": np.zeros((0, 2)), "s": np.array(3)}, META
-    )
+    save_checkpoint(path, {"w": np.arange(9, dtype=np.float32), "b": np.zeros((0, 2))}, {"epoch": 3})
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
         with pytest.raises(UserError, match="is empty" if cut == 0 else "cut short or damaged"):
             load_checkpoint(path)
     path.write_bytes(whole)
-    assert load_checkpoint(path)[1] == META
+    assert load_checkpoint(path)[1] == {"epoch": 3}
 
 
 def test_damaged_bytes_are_refused_or_harmless(tmp_path):
@@ -377,19 +375,19 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path):
     weights = np.arange(20, dtype=np.float32)
     save_checkpoint(path, {"w": weights}, {"epoch": 3})
     whole = path.read_bytes()
+    flips = np.random.default_rng(0).integers(1, 256, len(whole))
     refused = 0
-    for place in range(len(whole)):
-        for flip in (0x01, 0xFF):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
-            try:
-                arrays, meta = load_checkpoint(path)
-            except UserError:
-                refused += 1
-                continue
-            assert meta == {"epoch": 3}
-            assert list(arrays) == ["w"] and arrays["w"].dtype == np.float32
-            assert arrays["w"].tobytes() == weights.tobytes()
-    assert refused > len(whole)
+    for place, flip in enumerate(flips.tolist()):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+        try:
+            arrays, meta = load_checkpoint(path)
+        except UserError:
+            refused += 1
+            continue
+        assert meta == {"epoch": 3}
+        assert list(arrays) == ["w"] and arrays["w"].dtype == np.float32
+        assert arrays["w"].tobytes() == weights.tobytes()
+    assert refused > len(whole) / 2
 
 
 @settings(max_examples=150, deadline=None)
