@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import pytest
 
-
 ROOT = Path(__file__).parent.parent / "minis2s"
 
 LAYERS = {
