@@ -202,6 +202,8 @@ def test_search(device_xp, name):
     kinds = [kind for kind, _, _ in seen]
     # a step brings back two arrays, tokens and values, and asks once whether there is a NaN
     assert kinds.count("sync") <= kinds.count("to_host") / 2
+    # what goes to the device is moved by name: CuPy would take a NumPy index too, and copy it in silence
+    assert {what for kind, what, _ in seen if kind == "to_device"} <= {"asarray()"}
     assert_same_hypotheses(found, expected)
 
 
