@@ -141,7 +141,7 @@ def beam_search(
 
 
 def read_out(trace: list[tuple[np.ndarray, np.ndarray]], ending: Ending) -> Hypothesis:
-    """The hypothesis that ended there: its tokens, from the last to the first, along the rows they came from."""
+    """The hypothesis that ended there; its tokens are read from the last to the first, row by parent row."""
     done = ending.token == EOS
     text = [] if done else [ending.token]
     row = ending.row

@@ -26,7 +26,7 @@ class Decodable(Protocol):
         """Read one token per row, tokens (N,); return log P(next token) (N, V) and the new state."""
 
     def take(self, state: Any, index: Array) -> Any:
-        """The state whose row n is row ``index[n]`` of `state`; index (M,), rows may repeat or be left out."""
+        """The state whose row n is row ``index[n]`` of `state`; index (M,), rows may repeat or be missing."""
 
 
 class Hypothesis(NamedTuple):
