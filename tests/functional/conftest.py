@@ -1,7 +1,7 @@
 """The table of cases: inputs for every operation, on which all generic tests run.
 
-A test with an argument `case` runs once for each line of the table, with `case_of_several` for each
-operation of several outputs, with `case_with_naive` for each that has a naive version.
+A test with an argument `case` runs once for each line of the table, one with `case_with_naive` for
+each whose operation has a naive version; `cases` is the whole table.
 The sizes are all different, the batch is ragged, ids repeat, biases are not zero and weights are
 not small: a check with less misses wrong gradients.
 """
@@ -112,7 +112,6 @@ CASES = make_cases()
 
 CHOICES = {
     "case": CASES,
-    "case_of_several": [case for case in CASES if type(case.op.forward(*case.inputs)[0]) is tuple],
     "case_with_naive": [case for case in CASES if case.name in naive.OPS],
 }
 

@@ -33,12 +33,16 @@ def test_backward_is_the_derivative_of_forward(case, tools):
         require(blocks, TOLERANCE)
 
 
-def test_without_any_upstream_gradient_every_gradient_is_zero(case_of_several):
-    case = case_of_several
-    out, cache = case.op.forward(*case.inputs)
-    din = case.op.backward((None,) * len(out), cache)
-    for x, dx in zip(case.inputs, din, strict=False):
-        assert dx.shape == x.shape and dx.dtype == x.dtype and not dx.any()
+def test_without_any_upstream_gradient_every_gradient_is_zero(cases):
+    tried = set()
+    for case in cases:
+        out, cache = case.op.forward(*case.inputs)
+        if type(out) is tuple:
+            tried.add(case.name)
+            din = case.op.backward((None,) * len(out), cache)
+            for x, dx in zip(case.inputs, din, strict=False):
+                assert dx.shape == x.shape and dx.dtype == x.dtype and not dx.any(), case.name
+    assert tried >= {"rnn", "gru", "lstm", "lstm_step"}
 
 
 def test_every_operation_has_a_case(cases):
