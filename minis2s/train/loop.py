@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import signal
+import sys
 import threading
 import time
 import zlib
@@ -23,7 +24,14 @@ from tqdm import tqdm
 from minis2s import optim, schedules
 from minis2s.data import Batch, Pair, encode_pairs, make_batch, make_batches
 from minis2s.errors import UserError
-from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint, write_text
+from minis2s.train.checkpoint import (
+    cannot,
+    load_checkpoint,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+    write_text,
+)
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.parallel import Workers
 from minis2s.train.translator import Translator
@@ -168,6 +176,9 @@ class Trainer:
         self.best: dict | None = None  # the row of the best evaluation
         self.best_weights: dict[str, np.ndarray] | None = None
         self.interrupted = False
+        self.norm = self.forcing = math.nan  # of the last step
+        if self.out is not None:
+            make_folder(self.out)
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -198,8 +209,12 @@ class Trainer:
 
     def progress(self) -> float:
         """How much of the run is done, from 0 to 1: by epochs or by the clock, whichever is further."""
-        by_clock = 0.0 if self.config.minutes is None else self.elapsed() / (60 * self.config.minutes)
-        return max(self.step / self.total, by_clock)
+        return self.progress_at(self.step, self.elapsed())
+
+    def progress_at(self, step: int, seconds: float) -> float:
+        """How much of the run was done after so many steps and seconds."""
+        by_clock = 0.0 if self.config.minutes is None else seconds / (60 * self.config.minutes)
+        return max(step / self.total, by_clock)
 
     def next_batch(self) -> Batch:
         """The next batch of this epoch, or the first of a new one."""
@@ -277,8 +292,15 @@ class Trainer:
     # -- evaluation -------------------------------------------------------------------------------
 
     def evaluation_due(self) -> bool:
-        """Whether the run has come to its next evaluation: they are `evaluations` equal parts apart."""
-        return self.progress() >= (len(self.history) + 1) / self.config.evaluations
+        """Whether another of the `evaluations` equal parts of the run was completed since the last one.
+
+        It asks how far the run had come then, not how often it was evaluated: a run that is resumed
+        with a later end has fewer of its parts behind it.
+        """
+        last = self.history[-1] if self.history else {"step": 0, "seconds": 0.0}
+        before, now = self.progress_at(last["step"], last["seconds"]), self.progress()
+        parts = self.config.evaluations
+        return int(now * parts + 1e-9) > int(before * parts + 1e-9)
 
     def evaluate(self) -> dict:
         """Score the dev data (see `score_dev`) and add a row to the history."""
@@ -341,6 +363,7 @@ class Trainer:
         arrays |= {f"best/{name}": array for name, array in (self.best_weights or {}).items()}
         meta = {
             "kind": "training",
+            "translator": self.translator.describe(),
             "config": asdict(self.config),
             "data": self.fingerprint(),
             "step": self.step,
@@ -428,6 +451,14 @@ class Sum:
         self.value, self.weight = 0.0, 0
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there. Raises UserError when that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot("make the folder", path, error) from None
+
+
 def make_optimizer(config: TrainConfig, parameters) -> optim.Optimizer:
     """The optimizer that the configuration names."""
     if config.optimizer == "sgd":
@@ -464,7 +495,8 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 def progress_bar(trainer: Trainer, quiet: bool) -> tqdm:
     """A bar over the steps of the run: time left, tokens per second, loss."""
     total = None if math.isinf(trainer.total) else trainer.total
-    return tqdm(total=total, initial=trainer.step, unit="step", disable=quiet, dynamic_ncols=True)
+    interval = 0.1 if sys.stderr.isatty() else 10  # in seconds; every redrawing is a line of a log file
+    return tqdm(total=total, initial=trainer.step, unit="step", disable=quiet, dynamic_ncols=True, mininterval=interval)
 
 
 def show(bar: tqdm, trainer: Trainer) -> None:

@@ -147,6 +147,18 @@ class Translator:
             "length_ratio": self.length_ratio,
         }
 
+    @classmethod
+    def from_description(cls, description: dict) -> "Translator":
+        """The untrained translator that `describe` described."""
+        source, target = Codec.from_json(description["source"]), Codec.from_json(description["target"])
+        model = Seq2Seq(
+            ModelConfig(**description["model"]),
+            len(source.vocabulary),
+            len(target.vocabulary),
+            rng=np.random.default_rng(0),
+        )
+        return cls(model, source, target, description["length_ratio"])
+
     def save(self, path: str | Path) -> None:
         """Write weights, codecs and configuration into one .npz file. Raises UserError (disk full, ...)."""
         save_checkpoint(path, self.model.state(), {"kind": "translator", **self.describe()})
@@ -163,15 +175,9 @@ class Translator:
         arrays, meta = load_checkpoint(path)
         if meta.get("kind") != "translator":
             raise UserError(f"{path} holds no translator but {meta.get('kind', 'something else')!r}")
-        source, target = Codec.from_json(meta["source"]), Codec.from_json(meta["target"])
-        model = Seq2Seq(
-            ModelConfig(**meta["model"]),
-            len(source.vocabulary),
-            len(target.vocabulary),
-            rng=np.random.default_rng(0),
-        )
+        translator = cls.from_description(meta)
         try:
-            model.load_state(arrays)
+            translator.model.load_state(arrays)
         except ValueError as error:
             raise UserError(f"{path} does not fit its own description: {error}") from None
-        return cls(model, source, target, meta["length_ratio"])
+        return translator
