@@ -1,0 +1,133 @@
+"""The command line: `minis2s COMMAND ...`, one file for each command beside this one.
+
+A command's file has `add_arguments(parser)` and `run(args) -> exit code`. Only the file of the
+command that was asked for is imported, and with it NumPy: the threads of NumPy's matrix products
+must be chosen before NumPy is loaded, and `--help` should not take a second.
+
+Exit codes: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted (Ctrl-C), 141 nobody reads on.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import NamedTuple
+
+from minis2s.cli.machine import configure_blas
+from minis2s.errors import UserError
+
+ISSUES = "the project's issue tracker"
+VERSION = "0.1.0"
+
+
+def _train() -> ModuleType:
+    from minis2s.cli import train
+
+    return train
+
+
+def _translate() -> ModuleType:
+    from minis2s.cli import translate
+
+    return translate
+
+
+def _evaluate() -> ModuleType:
+    from minis2s.cli import evaluate
+
+    return evaluate
+
+
+def _info() -> ModuleType:
+    from minis2s.cli import info
+
+    return info
+
+
+class Command(NamedTuple):
+    help: str
+    load: Callable[[], ModuleType]
+
+
+COMMANDS = {
+    "train": Command("train a model on a ready-made task or on your own files", _train),
+    "translate": Command("send texts through a trained model", _translate),
+    "evaluate": Command("measure a trained model on a file of pairs", _evaluate),
+    "info": Command("show what a run folder holds: model, data, history, results", _info),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, whose errors are UserErrors and end like all others."""
+
+    def error(self, message: str):
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `argv` is what follows "minis2s". Returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv or bool(os.environ.get("MINIS2S_DEBUG"))
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # texts are UTF-8, whatever the locale says
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        args = parse(argv)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as end:  # --help and --version
+        return end.code or 0
+    except UserError as error:
+        return fail(error, 2, debug)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130, debug)
+    except BrokenPipeError:
+        # whoever read our output (head, less) has gone; Python's last flush must not complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        return fail("there is not enough memory: try a smaller --batch-tokens, --hidden or --beam", 2, debug)
+    except Exception as error:  # noqa: BLE001 -- nobody should have to read a traceback
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "" if debug else "; --debug shows where"
+        return fail(f"a fault in minis2s itself, please report it at {ISSUES} ({reason}){hint}", 1, debug)
+
+
+def fail(reason: object, code: int, debug: bool) -> int:
+    """Say in one line on stderr what was wrong; returns `code`."""
+    if debug:
+        traceback.print_exc()
+    print(f"minis2s: error: {reason}" if code != 130 else f"minis2s: {reason}", file=sys.stderr)
+    return code
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command and its options; `args.run` runs it. Imports that command's file, and no other."""
+    common = Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = Parser(
+        prog="minis2s",
+        description="Train, use and measure sequence-to-sequence models.",
+        epilog="A first model, from letters to phonemes, in about three minutes:  minis2s train g2p",
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"minis2s {VERSION}")
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, command in COMMANDS.items():
+        sub = parsers.add_parser(
+            name, help=command.help, description=command.help.capitalize() + ".", parents=[common]
+        )
+        if name == asked:
+            configure_blas()
+            module = command.load()
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    return args

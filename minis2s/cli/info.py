@@ -1,0 +1,84 @@
+"""`minis2s info RUN`: what a run folder holds, whether the run is finished or not."""
+
+import argparse
+from pathlib import Path
+
+from minis2s.errors import UserError
+from minis2s.train.checkpoint import load_checkpoint, read_json
+from minis2s.train.run import BEST, CONFIG, LAST, RESULTS, RunConfig
+from minis2s.train.translator import Translator
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command: model, data, history, results; of each what is there."""
+    folder = Path(args.run_folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such run folder")
+    there = [name for name in (CONFIG, LAST, BEST) if (folder / name).exists()]
+    if not there:
+        raise UserError(
+            f"{folder} is not the folder of a training run: it holds no {CONFIG}, {LAST} or {BEST}"
+        )
+    _, training = load_checkpoint(folder / LAST) if LAST in there else ({}, {})
+    if CONFIG in there:
+        show_config(RunConfig.load(folder))
+    if BEST in there:
+        show_translator(Translator.load(folder))
+    elif "translator" in training:
+        show_translator(Translator.from_description(training["translator"]))
+    else:
+        print("model    none saved yet")
+    show_history(training.get("history", []), training)
+    if (folder / RESULTS).exists():
+        show_results(read_json(folder / RESULTS))
+    return 0
+
+
+def show_config(config: RunConfig) -> None:
+    data, training = config.data, config.training
+    print("data     " + (f"the task {data.task}, seed {data.seed}" if data.task else "files"))
+    for name in ("train", "dev", "test"):
+        for path in getattr(data, name):
+            print(f"  {name:5}  {path}")
+    changed = ", ".join(f"{name} {value}" for name, value in vars(training).items() if value is not None)
+    print(f"training {changed}, backend {config.backend}")
+
+
+def show_translator(translator: Translator) -> None:
+    for name, codec in (("source", translator.source), ("target", translator.target)):
+        tokens = codec.vocabulary.tokens[4:]
+        some = " ".join("␣" if token == " " else token for token in tokens[:10])
+        more = " ..." if len(tokens) > 10 else ""
+        print(
+            f"{name}   {len(codec.vocabulary):,} tokens (by {codec.tokenizer.name}; 4 of them special): {some}{more}"
+        )
+    print(f"model    {translator.model}")
+
+
+def show_history(history: list[dict], training: dict) -> None:
+    if not history:
+        print(f"history  nothing evaluated yet{', step ' + str(training['step']) if training else ''}")
+        return
+    best = training["best"]
+    print(
+        f"history  {len(history)} evaluations, {training['step']:,} steps, {training['seconds'] / 60:.1f} minutes"
+    )
+    print("     epoch    step  train loss  dev loss  dev error  dev exact")
+    for row in history:
+        mark = "  best" if row["step"] == best["step"] else ""
+        print(
+            f"  {row['epoch']:8.2f} {row['step']:7,} {row['train_loss']:11.3f} {row['dev_loss']:9.3f} "
+            f"{100 * row['dev_error_rate']:8.2f} % {100 * row['dev_exact']:8.2f} %{mark}"
+        )
+
+
+def show_results(results: dict) -> None:
+    for name in ("test", "dev"):
+        if name in results:
+            print(f"results  on {results[name]['pairs']:,} {name} inputs, beam {results[name]['beam']}")
+            for metric in results[name]["scores"].values():
+                print(f"  {metric['text']}")

@@ -1,0 +1,77 @@
+"""`minis2s translate RUN [TEXT ...]`: texts, or the lines of standard input, through a trained model."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+from minis2s.cli.options import add_machine_options, add_search_options, count, threads_for
+from minis2s.errors import UserError
+from minis2s.plots import plot_attention, png
+from minis2s.train.run import load_translator, translate_all, write_picture
+
+LINES_AT_ONCE = 1024  # of a file or pipe; a person at a terminal gets each answer at once
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a run folder (or an .npz file from one)")
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="inputs (default: the lines of standard input)"
+    )
+    parser.add_argument(
+        "--nbest", type=count, default=1, metavar="N", help="show the N best, as: number, score, text"
+    )
+    parser.add_argument("--attention", metavar="FILE.png", help="draw where the model looked; for one TEXT")
+    add_search_options(parser)
+    add_machine_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command: one line for each input, or `--nbest` lines."""
+    if args.nbest > args.beam:
+        raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}, got {args.beam}")
+    if args.attention and len(args.texts) != 1:
+        raise UserError(f"--attention draws one input: give exactly one TEXT, got {len(args.texts)}")
+    translator = load_translator(args.run_folder, args.backend or "numpy")
+    search = {"beam": args.beam, "nbest": args.nbest, "length_penalty": args.length_penalty}
+    best = ""
+    for texts in [list(map(valid, args.texts))] if args.texts else standard_input():
+        for translations in translate_all(translator, texts, threads=threads_for(args), **search):
+            best = translations[0].text
+            for number, translation in enumerate(translations, start=1):
+                # one line for each, or the lines would no longer match those of the input
+                text = " ".join(translation.text.splitlines())
+                print(text if args.nbest == 1 else f"{number}\t{translation.score:.4f}\t{text}")
+        sys.stdout.flush()
+    if args.attention:
+        figure, sentence = plot_attention(*translator.attention(args.texts[0], best))
+        write_picture(args.attention, png(figure, sentence))
+        print(f"{args.attention}: {sentence}", file=sys.stderr)
+    return 0
+
+
+def valid(text: str) -> str:
+    """`text` itself, which the terminal may have handed over as bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"the input {text!r} is not UTF-8 text") from None
+    return text
+
+
+def standard_input() -> Iterator[list[str]]:
+    """The lines of standard input, without line ends, some at a time.
+
+    Raises UserError, naming the line, when one is not UTF-8.
+    """
+    size = 1 if sys.stdin.isatty() else LINES_AT_ONCE
+    done = 0
+    while lines := list(islice(sys.stdin.buffer, size)):
+        texts = []
+        for number, line in enumerate(lines, start=done + 1):
+            try:
+                texts.append(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"))
+            except UnicodeDecodeError:
+                raise UserError(f"standard input, line {number}: not UTF-8 text") from None
+        done += len(lines)
+        yield texts

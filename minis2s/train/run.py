@@ -1,0 +1,309 @@
+"""A training run as it lies on disk: what was asked for, on which data, and how to get both back.
+
+    config.json    model, training, data and backend: all that `--resume` needs besides last.npz
+    last.npz       the state of the training; best.npz: the translator with the best dev error rate
+    history.csv    one row for each evaluation
+    results.json   every figure of the final report; loss.png and attention.png: its two pictures
+
+`RunConfig` is config.json as an object, `load_data` reads the data that it describes, `make_folder`
+claims the folder, `load_translator` and `measure` use what was trained.
+"""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from minis2s.backend import array_module
+from minis2s.data import Pair, load_task, merge_sources, read_aligned, read_pairs
+from minis2s.errors import UserError
+from minis2s.models import ModelConfig
+from minis2s.train.checkpoint import cannot, read_json, replacing, write_json
+from minis2s.train.loop import TrainConfig
+from minis2s.train.metrics import Metric, score
+from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator
+
+CONFIG, LAST, BEST, HISTORY, RESULTS = "config.json", "last.npz", "best.npz", "history.csv", "results.json"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the data of a run come from: a ready-made task, or files.
+
+    train, dev, test: each one table of pairs or two line-aligned files; test may be empty.
+    checksums are those of the files when the run began. The vocabularies hold at most
+    max_vocabulary tokens that occur at least min_count times.
+    """
+
+    task: str | None = None
+    size: int | None = None
+    seed: int = 0
+    train: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    alternatives: bool = False
+    checksums: tuple[str, ...] = ()
+    source_tokenizer: str = "char"
+    target_tokenizer: str = "char"
+    max_vocabulary: int | None = None
+    min_count: int = 1
+
+    @property
+    def name(self) -> str:
+        """A short name: the task, or the training file without its ending."""
+        return self.task or Path(self.train[0]).stem
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*self.train, *self.dev, *self.test)
+
+
+class Splits(NamedTuple):
+    """The data of a run; `samples` are sources to show at the end, with references where they have any."""
+
+    description: str
+    train: list[Pair]
+    dev: list[Pair]
+    test: list[Pair]
+    samples: list[Pair]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run computes; it is config.json."""
+
+    data: DataConfig
+    model: ModelConfig
+    training: TrainConfig
+    backend: str = "numpy"
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json. Raises UserError when it cannot be written."""
+        write_json(Path(folder) / CONFIG, asdict(self))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "RunConfig":
+        """Read config.json. Raises UserError when there is none, or it is not one of ours."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run folder")
+        path = folder / CONFIG
+        if not path.exists():
+            raise UserError(f"{folder} is not the folder of a training run: it holds no {CONFIG}")
+        try:
+            content = read_json(path)
+            return cls(
+                data=from_json(DataConfig, content["data"]),
+                model=from_json(ModelConfig, content["model"]),
+                training=from_json(TrainConfig, content["training"]),
+                backend=content["backend"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise UserError(f"{path} does not describe a run of this version of minis2s ({reason})") from None
+
+
+def from_json(cls: type, content: dict):
+    """The dataclass `cls` from what `asdict` and JSON made of it: lists become tuples again."""
+    known = {field.name for field in fields(cls)}
+    for name in content.keys() ^ known:
+        raise ValueError(f"{name} is {'unknown' if name in content else 'missing'} in {cls.__name__}")
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def load_data(config: DataConfig) -> Splits:
+    """The pairs that `config` describes.
+
+    Raises UserError when a file cannot be read or has changed since the run began, or the package
+    that carries a task's data is missing.
+    """
+    if config.task is not None:
+        task = load_task(config.task, seed=config.seed, size=config.size)
+        samples = [Pair(source, ()) for source in task.samples]
+        return Splits(task.description, task.train, task.dev, task.test, samples)
+
+    def read(paths: tuple[str, ...]) -> list[Pair]:
+        return (
+            read_aligned(*paths) if len(paths) == 2 else read_pairs(*paths, alternatives=config.alternatives)
+        )
+
+    train, dev = read(config.train), merge_sources(read(config.dev))
+    test = merge_sources(read(config.test)) if config.test else []
+    for path, before in zip(config.files, config.checksums):
+        if checksum(path) != before:
+            raise UserError(f"{path} has changed since this run began: start a new run with another --out")
+    shown = test or dev
+    samples = [shown[i * len(shown) // 10] for i in range(10)] if len(shown) > 10 else shown
+    return Splits(" and ".join(Path(p).name for p in config.train), train, dev, test, samples)
+
+
+def checksum(path: str) -> str:
+    """SHA-256 of a file. Raises UserError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise cannot("read", path, error) from None
+
+
+def likely_tokenizer(texts: Sequence[str]) -> str:
+    """ "word" for texts of three words or more on average, else "char" (words, Chinese, codes)."""
+    return "word" if sum(len(text.split()) for text in texts) >= 3 * len(texts) else "char"
+
+
+def doubts(splits: Splits) -> list[str]:
+    """What is wrong with held-out data that were seen in training; one sentence each."""
+    found = []
+    seen = {pair.source for pair in splits.train}
+    for name, pairs in (("dev", splits.dev), ("test", splits.test)):
+        if pairs and merge_sources(pairs) == merge_sources(splits.train):
+            found.append(f"the {name} data are the training data: their figures say nothing about new input")
+        elif pairs and all(pair.source in seen for pair in pairs):
+            found.append(
+                f"every source of the {name} data is in the training data too: "
+                "their figures say nothing about new input"
+            )
+    return found
+
+
+# -- folders --------------------------------------------------------------------------------------
+
+
+def check_free(folder: str | Path) -> None:
+    """Raises UserError when `folder` is there and not empty, or is a file."""
+    folder = Path(folder)
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(
+                f"{folder} exists and is not empty: go on with that run with --resume, or choose another --out"
+            )
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file, but --out names a folder to be made")
+    except OSError as error:
+        raise cannot("use", folder, error) from None
+
+
+def make_folder(folder: str | Path | None, name: str, config: RunConfig) -> Path:
+    """Make the run folder and write its config.json; returns its path.
+
+    folder None: runs/NAME, or runs/NAME-2 and so on, whichever is the first that is not there.
+
+    Raises UserError, and leaves nothing behind, when it cannot be made or written to, or is in use.
+    """
+    if folder is not None:
+        check_free(folder)
+    number = 1
+    while True:
+        path = (
+            Path(folder)
+            if folder is not None
+            else Path("runs") / (name if number == 1 else f"{name}-{number}")
+        )
+        made = not path.exists()
+        try:
+            path.mkdir(parents=True, exist_ok=folder is not None)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError as error:
+            raise cannot("make the run folder", path, error) from None
+        break
+    try:
+        config.save(path)
+    except UserError:
+        if made:
+            os.rmdir(path)
+        raise
+    return path
+
+
+def write_picture(path: str | Path, png: bytes) -> None:
+    """Write a file, whole or not at all. Raises UserError when it cannot be written."""
+    with replacing(path) as file:
+        file.write(png)
+
+
+def load_translator(run: str | Path, backend: str = "numpy") -> Translator:
+    """The best translator of a run folder (or of an .npz file), moved to a backend.
+
+    Raises UserError when there is none, saying why.
+    """
+    xp = array_module(backend)
+    run = Path(run)
+    if not run.exists():
+        raise UserError(f"{run}: no such run folder")
+    if run.is_dir() and not (run / BEST).exists():
+        if (run / CONFIG).exists():
+            raise UserError(
+                f"{run} holds no model yet, its training stopped before the first evaluation: "
+                f"go on with minis2s train --resume --out {run}"
+            )
+        raise UserError(f"{run} is not the folder of a training run: it holds no {BEST}")
+    return Translator.load(run).to(xp)
+
+
+# -- using what was trained -----------------------------------------------------------------------
+
+
+def translate_all(
+    translator: Translator, texts: Sequence[str], *, threads: int = 1, progress: bool = False, **search
+) -> list[list[Translation]]:
+    """`Translator.translate` for many texts on several threads; `search` are its options.
+
+    The threads share the weights and nothing else, so the results do not depend on their number.
+    """
+    # texts of similar length together: a batch takes as many steps as its longest text
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    size = min(SENTENCES_AT_ONCE, max(-(-len(texts) // threads), 1))
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    found: list[list[Translation]] = [[] for _ in texts]
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar,
+    ):
+        results = pool.map(lambda chunk: translator.translate([texts[i] for i in chunk], **search), chunks)
+        for chunk, translations in zip(chunks, results, strict=True):
+            for i, result in zip(chunk, translations, strict=True):
+                found[i] = result
+            bar.update(len(chunk))
+    return found
+
+
+def metrics_for(task: str | None, translator: Translator) -> str:
+    """The kind of `metrics.score` that tells most about a run."""
+    if task is not None:
+        return "g2p" if task == "g2p" else "exact"
+    by_word = translator.target.tokenizer.name == "word"
+    return "bleu" if by_word and importlib.util.find_spec("sacrebleu") else "tokens"
+
+
+def measure(
+    translator: Translator,
+    pairs: Sequence[Pair],
+    *,
+    task: str | None = None,
+    threads: int = 1,
+    progress: bool = False,
+    **search,
+) -> dict[str, Metric]:
+    """The metrics of a translator on `pairs`, each with a 95 % bootstrap interval; the main one first."""
+    results = translate_all(
+        translator, [pair.source for pair in pairs], threads=threads, progress=progress, **search
+    )
+    return score(
+        [best.text for best, *_ in results],
+        [pair.targets for pair in pairs],
+        kind=metrics_for(task, translator),
+        tokenize=translator.target.tokenizer.tokenize,
+        rng=np.random.default_rng(0),  # the same figures each time
+    )
