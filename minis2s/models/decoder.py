@@ -287,11 +287,17 @@ class Decoder(Layer):
     def _steps_backward(self, dattentional: Array, cache: DecoderCache, dmemory: Memory):
         """dattentional (T, B, H) -> (dx (T, B, E), gradients of the initial cell states)."""
         xp = xp_of(dattentional)
-        zero = xp.zeros_like(dattentional[0])
-        parts = self.cells.layers[0].state_parts
+        B = dattentional.shape[1]
+
+        def zeros(size: int) -> Array:
+            return xp.zeros((B, size), dtype=dattentional.dtype)
+
         dstate = DecoderState(
-            [tuple(zero for _ in range(parts)) for _ in self.cells.layers],
-            zero if self.input_feeding else None,
+            [
+                tuple(zeros(layer.hidden_size) for _ in range(layer.state_parts))
+                for layer in self.cells.layers
+            ],
+            zeros(self.cells.hidden_size) if self.input_feeding else None,
         )
         dxs = []
         for t in reversed(range(len(cache.steps))):
