@@ -9,6 +9,8 @@ from minis2s.backend import Array, xp_of
 from minis2s.nn import Dropout, Embedding, Layer, Linear, Stack
 from minis2s.nn.recurrent import State
 
+BRIDGES = ("copy", "zero", "projection")
+
 
 class EncoderCache(NamedTuple):
     embedding: tuple
@@ -62,8 +64,8 @@ class Bridge(Layer):
         rng: np.random.Generator,
         dtype=np.float32,
     ):
-        if kind not in ("copy", "zero", "projection"):
-            raise ValueError(f"bridge must be copy, zero or projection, got {kind!r}")
+        if kind not in BRIDGES:
+            raise ValueError(f"bridge must be one of {', '.join(BRIDGES)}, got {kind!r}")
         if kind == "copy" and encoder_size != decoder_size:
             raise ValueError(
                 f"a copy bridge needs states of one size, got {encoder_size} in the encoder and "

@@ -12,8 +12,9 @@ import numpy as np
 from minis2s import functional as F
 from minis2s.backend import Array, xp_of
 from minis2s.models.decoder import Decoder, DecoderState, Memory
-from minis2s.models.encoder import Bridge, Encoder
+from minis2s.models.encoder import BRIDGES, Bridge, Encoder
 from minis2s.nn import CELLS, Attention, Bidirectional, Embedding, Layer, Linear, Stack
+from minis2s.nn.attention import SCORES
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class ModelConfig:
     hidden is the size of the decoder's states and of the encoder's memory: each direction of a
     bidirectional encoder has half of it. decoder is "luong" or "bahdanau"; with attention "none"
     it is the plain fixed-vector one whatever `decoder` says.
+
+    Raises ValueError, naming the option and what came, for a value out of its range.
     """
 
     cell: str = "lstm"
@@ -35,6 +38,23 @@ class ModelConfig:
     input_feeding: bool = False
     bridge: str = "copy"
     dropout: float = 0.0
+
+    def __post_init__(self):
+        for name, known in (
+            ("cell", tuple(CELLS)),
+            ("attention", ("none", *SCORES)),
+            ("decoder", ("luong", "bahdanau")),
+            ("bridge", BRIDGES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("layers", "embed", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.bidirectional and self.hidden % 2:
+            raise ValueError(
+                f"a bidirectional encoder gives half of hidden to each direction: it must be even, got {self.hidden}"
+            )
 
 
 class Seq2SeqCache(NamedTuple):
@@ -75,14 +95,6 @@ class Seq2Seq(Layer):
         self.config = config
         self.rng = rng.spawn(1)[0]
         c, options = config, {"rng": rng, "dtype": dtype}
-        if c.cell not in CELLS:
-            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {c.cell!r}")
-        if c.layers < 1:
-            raise ValueError(f"layers must be at least 1, got {c.layers}")
-        if c.bidirectional and c.hidden % 2:
-            raise ValueError(
-                f"a bidirectional encoder gives half of hidden to each direction: it must be even, got {c.hidden}"
-            )
         cell = CELLS[c.cell]
 
         def encoder_layer(in_size: int):

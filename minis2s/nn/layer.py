@@ -94,7 +94,7 @@ class Layer:
         nothing has been changed.
         """
         parameters = self.parameters()
-        for name in parameters.keys() | state.keys():
+        for name in parameters | state:
             if name not in state:
                 raise ValueError(f"weight {name!r} of the model is missing")
             if name not in parameters:
