@@ -1,0 +1,123 @@
+"""Every way to compute one thing gives one number: all steps at once, step by step, and decoding."""
+
+import numpy as np
+import pytest
+
+from minis2s.functional import log_softmax
+from minis2s.models import attention_weights
+
+PARALLEL = {
+    **{f"luong, {a}": {"attention": a} for a in ("dot", "scaled", "general", "additive")},
+    **{f"luong, {c}": {"cell": c} for c in ("rnn", "gru")},
+    "luong, two layers": {"layers": 2},
+    "plain, lstm": {"attention": "none"},
+    "plain, two layers of gru": {"attention": "none", "cell": "gru", "layers": 2},
+    "projection": {"bridge": "projection"},
+}
+
+DECODERS = {
+    **PARALLEL,
+    "bahdanau": {"decoder": "bahdanau"},
+    "bahdanau, additive, gru": {"decoder": "bahdanau", "attention": "additive", "cell": "gru"},
+    "bahdanau, two layers of rnn": {"decoder": "bahdanau", "cell": "rnn", "layers": 2},
+    "input feeding": {"input_feeding": True},
+    "input feeding, two layers of gru": {"input_feeding": True, "cell": "gru", "layers": 2},
+}
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_all_steps_at_once_equal_one_by_one(tools, name):
+    model, batch = tools.model(**PARALLEL[name]), tools.batch()
+    at_once, cache_at_once = model.forward(batch.src, batch.src_mask, batch.tgt_in)
+    one_by_one, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in, stepwise=True)
+    assert cache_at_once.decoder.parallel and not cache.decoder.parallel
+    tools.close(at_once, one_by_one, 1e-12)
+    # an upstream gradient at every logit, not only where the loss looks
+    dlogits = np.random.default_rng(0).standard_normal(at_once.shape)
+    gradients = []
+    for c in (cache_at_once, cache):
+        model.zero_grad()
+        model.backward_logits(dlogits, c)
+        gradients.append({n: p.grad.copy() for n, p in model.parameters().items()})
+    tools.close_gradients(*gradients, 1e-11)
+    assert all(g.any() for g in gradients[0].values())
+
+    loss, gradient = tools.run(model, batch, smoothing=0.1)
+    loss_by_step, gradient_by_step = tools.run(model, batch, smoothing=0.1, stepwise=True)
+    tools.close(loss, loss_by_step, 1e-13)
+    tools.close_gradients(gradient, gradient_by_step, 1e-11)
+
+
+@pytest.mark.parametrize("name", PARALLEL)
+def test_coins_that_all_fall_on_the_right_token(tools, name):
+    model, batch = tools.model(**PARALLEL[name]), tools.batch()
+    loss, gradient = tools.run(model, batch)
+    same, same_gradient = tools.run(model, batch, coins=np.ones(batch.tgt_in.shape, bool))
+    tools.close(same, loss, 1e-13)
+    tools.close_gradients(same_gradient, gradient, 1e-11)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoding_under_forced_tokens_gives_the_logits_of_training(tools, name):
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    logits, _ = model.forward(batch.src, batch.src_mask, batch.tgt_in)
+    tools.close(tools.forced_log_probs(model, batch), log_softmax(logits), 1e-12)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_take_keeps_every_hypothesis_with_its_state(tools, name):
+    """The columns change places at every step, and each still gives its own probabilities."""
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    rng = np.random.default_rng(5)
+    shuffled = tools.forced_log_probs(model, batch, lambda order: rng.permutation(len(order)))
+    tools.close(shuffled, tools.forced_log_probs(model, batch), 1e-12)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_take_repeats_and_drops_and_leaves_the_old_state_alone(tools, name):
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    state = model.start(batch.src, batch.src_mask)
+    expected, _ = model.step(state, batch.tgt_in[0])
+    index = np.array([2, 0, 2, 2, 1, 0])
+    taken = model.take(state, index)
+    got, _ = model.step(taken, batch.tgt_in[0][index])
+    tools.close(got, expected[index], 1e-12)
+    # the branches share nothing: one that goes on does not move another
+    for part in tools.arrays(taken):
+        part[...] = np.nan if part.dtype.kind == "f" else 0
+    again, _ = model.step(state, batch.tgt_in[0])
+    np.testing.assert_array_equal(again, expected)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_step_leaves_its_state_alone(tools, name):
+    """A search may step twice from one state."""
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    state = model.start(batch.src, batch.src_mask)
+    before = [a.copy() for a in tools.arrays(state)]
+    first, after = model.step(state, batch.tgt_in[0])
+    model.step(after, batch.tgt_in[1])
+    second, _ = model.step(state, batch.tgt_in[0])
+    np.testing.assert_array_equal(first, second)
+    for a, b in zip(tools.arrays(state), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", [n for n in DECODERS if not n.startswith("plain")])
+def test_attention_weights_of_a_forward_call(tools, name):
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    _, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in)
+    weights = attention_weights(cache)
+    T, B = batch.tgt_in.shape
+    assert weights.shape == (T, B, len(batch.src))
+    tools.close(weights.sum(axis=-1), np.ones((T, B)), 1e-12)
+    assert (weights >= 0).all() and not weights[:, ~batch.src_mask.T].any()
+    _, by_step = model.forward(batch.src, batch.src_mask, batch.tgt_in, stepwise=True)
+    tools.close(attention_weights(by_step), weights, 1e-12)
+
+
+def test_no_attention_no_weights(tools):
+    model, batch = tools.model(attention="none"), tools.batch()
+    _, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in)
+    with pytest.raises(ValueError, match="no attention to show"):
+        attention_weights(cache)
