@@ -47,17 +47,19 @@ SETTINGS = {
         "folder": "tatoeba_fra",
         "alternatives": False,
         "tokenizers": ("word", "word"),
-        "vocabulary": 10_000,
+        "vocabulary": 8_000,
         "metric": "bleu",
-        "model": ModelConfig(layers=1, embed=256, hidden=512, attention="general", dropout=0.3),
-        "train": {"batch_tokens": 1500, "lr": 0.001, "evaluations": 10, "smoothing": 0.1},
+        "model": ModelConfig(layers=1, embed=256, hidden=256, attention="general", dropout=0.2),
+        "train": {"batch_tokens": 1500, "lr": 0.002, "evaluations": 10, "smoothing": 0.1},
         "length_penalty": 0.6,
     },
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("task", choices=SETTINGS)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=2)
@@ -83,7 +85,9 @@ def main() -> int:
     }
     dev, test = merge_sources(pairs["dev"]), merge_sources(pairs["test"])
     model = setting["model"]
-    changed = {k: getattr(arguments, k) for k in ("hidden", "layers", "dropout") if getattr(arguments, k) is not None}
+    changed = {
+        k: getattr(arguments, k) for k in ("hidden", "layers", "dropout") if getattr(arguments, k) is not None
+    }
     model = ModelConfig(**{**vars(model), **changed})
     source_tokenizer, target_tokenizer = setting["tokenizers"]
     translator = Translator.for_pairs(
@@ -96,7 +100,11 @@ def main() -> int:
     )
     print(translator.model)
     config = TrainConfig(
-        epochs=None, minutes=arguments.minutes, seed=arguments.seed, threads=arguments.threads, **setting["train"]
+        epochs=None,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        **setting["train"],
     )
     trainer = train(translator, pairs["train"], dev, config, out=out, resume=arguments.resume)
     last = trainer.history[-1]
