@@ -246,8 +246,8 @@ def global_norm(parameters: Mapping[str, Parameter]) -> float:
     (in float32, gradients of about 1e19).
     """
     squares = [xp_of(p.grad).vdot(p.grad, p.grad) for p in parameters.values()]
-    # converted only now: on a GPU each conversion waits for the device
-    return math.sqrt(sum(float(square) for square in squares))
+    # one conversion at the very end: on a GPU each conversion waits for the device
+    return math.sqrt(float(sum(squares)))
 
 
 def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> float:
