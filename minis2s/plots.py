@@ -48,11 +48,20 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, str]:
         loss.set_ylabel("loss (nats per token)")
         loss.legend(frameon=False)
         error.plot(epochs, [100 * e for e in errors], "s--", color=VERMILION, markersize=4)
-        error.plot(epochs[best], 100 * errors[best], "o", markersize=12, fillstyle="none", color="black")
+        error.plot(
+            epochs[best],
+            100 * errors[best],
+            "o",
+            markersize=12,
+            fillstyle="none",
+            color="black",
+            label="lowest",
+        )
+        error.legend(frameon=False)
         error.set_ylabel("dev error rate (%)")
         error.set_xlabel("epochs")
-        for axes in (loss, error):
-            axes.set_ylim(bottom=0)
+        for axes, top in ((loss, max(*train, *dev)), (error, 100 * max(errors))):
+            axes.set_ylim(0, 1.1 * top or 1)
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
     sentence = (
@@ -83,7 +92,7 @@ def plot_attention(weights: np.ndarray, target: Sequence[str], source: Sequence[
         width, height = (float(np.clip(0.25 * n + 1.5, 3, 20)) for n in (S, T))
         figure = mpl.Figure(figsize=(width + 0.8, height), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="equal")
         figure.colorbar(image, ax=axes, label="weight")
         axes.set_xticks(range(S), [shown(token, fonts) for token in source])
         axes.set_yticks(range(T), [shown(token, fonts) for token in target])
@@ -91,12 +100,11 @@ def plot_attention(weights: np.ndarray, target: Sequence[str], source: Sequence[
         axes.xaxis.set_label_position("top")
         axes.set_xlabel("source")
         axes.set_ylabel("output")
-        long = any(len(token) > 2 for token in source)
         for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             label.set_parse_math(False)  # a "$" is a dollar
             label.set_fontfamily(list(fonts))
-        if long:
-            axes.tick_params(axis="x", rotation=90)
+        for label in axes.get_xticklabels():
+            label.set_rotation(90 if len(label.get_text()) > 2 else 0)
     looks = [
         f"{target[t]} at {source[s]} ({weights[t, s]:.2f})" for t, s in enumerate(weights.argmax(axis=1))
     ]

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
@@ -74,8 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # texts are UTF-8, whatever the locale says
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-        args = parse(argv)
-        code = args.run(args)
+        with warnings.catch_warnings():
+            # a loss that is no number is found and reported by the training loop itself
+            warnings.simplefilter("ignore", RuntimeWarning)
+            args = parse(argv)
+            code = args.run(args)
         sys.stdout.flush()
         return code
     except SystemExit as end:  # --help and --version
@@ -115,19 +119,21 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"minis2s {VERSION}")
-    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
         sub = parsers.add_parser(
-            name, help=command.help, description=command.help.capitalize() + ".", parents=[common]
+            name,
+            help=command.help,
+            description=f"{command.help.capitalize()}.",
+            parents=[common],
+            allow_abbrev=False,  # or a script's --la would change its meaning with the next option
         )
         if name == asked:
             configure_blas()
             module = command.load()
             module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
-    if args.command is None:
-        parser.print_help(sys.stderr)
-        raise SystemExit(2)
-    return args
+            argv.remove(asked)
+            # "intermixed" takes texts before and after options
+            return argparse.Namespace(run=module.run, **vars(sub.parse_intermixed_args(argv)))
+    return parser.parse_args(argv)  # help, version, or an error

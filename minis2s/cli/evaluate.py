@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from minis2s.cli.options import add_machine_options, add_search_options, threads_for
-from minis2s.data import merge_sources, read_aligned, read_pairs
+from minis2s.data import merge_sources
 from minis2s.errors import UserError
 from minis2s.train.checkpoint import write_json
-from minis2s.train.run import CONFIG, RunConfig, load_translator, measure
+from minis2s.train.run import CONFIG, RunConfig, load_translator, measure, read_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if len(args.data) > 2:
         raise UserError(f"--data takes one table or two aligned files, got {len(args.data)} files")
     files = [Path(path) for path in args.data]
-    pairs = merge_sources(
-        read_aligned(*files) if len(files) == 2 else read_pairs(*files, alternatives=args.alternatives)
-    )
+    pairs = merge_sources(read_files(args.data, alternatives=args.alternatives))
     translator = load_translator(args.run_folder, args.backend or "numpy")
     folder = Path(args.run_folder)
     folder = folder if folder.is_dir() else folder.parent

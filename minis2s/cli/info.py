@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from textwrap import fill
 
 from minis2s.errors import UserError
 from minis2s.train.checkpoint import load_checkpoint, read_json
@@ -23,18 +24,25 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"{folder} is not the folder of a training run: it holds no {CONFIG}, {LAST} or {BEST}"
         )
+    # everything is read before anything is printed: a damaged file gives one sentence and no more
+    config = RunConfig.load(folder) if CONFIG in there else None
     _, training = load_checkpoint(folder / LAST) if LAST in there else ({}, {})
-    if CONFIG in there:
-        show_config(RunConfig.load(folder))
+    translator = None
     if BEST in there:
-        show_translator(Translator.load(folder))
+        translator = Translator.load(folder)
     elif "translator" in training:
-        show_translator(Translator.from_description(training["translator"]))
+        translator = Translator.from_description(training["translator"])
+    results = read_json(folder / RESULTS) if (folder / RESULTS).exists() else None
+
+    if config is not None:
+        show_config(config)
+    if translator is not None:
+        show_translator(translator)
     else:
         print("model    none saved yet")
-    show_history(training.get("history", []), training)
-    if (folder / RESULTS).exists():
-        show_results(read_json(folder / RESULTS))
+    show_history(training)
+    if results is not None:
+        show_results(results)
     return 0
 
 
@@ -44,8 +52,10 @@ def show_config(config: RunConfig) -> None:
     for name in ("train", "dev", "test"):
         for path in getattr(data, name):
             print(f"  {name:5}  {path}")
-    changed = ", ".join(f"{name} {value}" for name, value in vars(training).items() if value is not None)
-    print(f"training {changed}, backend {config.backend}")
+    options = [f"{name} {value}" for name, value in vars(training).items() if value is not None]
+    print(
+        fill(f"training {', '.join([*options, f'backend {config.backend}'])}", 100, subsequent_indent=" " * 9)
+    )
 
 
 def show_translator(translator: Translator) -> None:
@@ -59,9 +69,10 @@ def show_translator(translator: Translator) -> None:
     print(f"model    {translator.model}")
 
 
-def show_history(history: list[dict], training: dict) -> None:
+def show_history(training: dict) -> None:
+    history = training.get("history")
     if not history:
-        print(f"history  nothing evaluated yet{', step ' + str(training['step']) if training else ''}")
+        print("history  nothing evaluated yet")
         return
     best = training["best"]
     print(

@@ -22,7 +22,9 @@ def count(text: str) -> int:
 
 def whole(text: str) -> int:
     """A whole number, 0 or more."""
-    return 0 if text.strip() == "0" else count(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r}")
+    return int(text)
 
 
 def number(text: str) -> float:

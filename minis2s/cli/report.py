@@ -29,7 +29,9 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
     scores = measure(translator, pairs, task=config.data.task, progress=not quiet, **search)
     outputs = translate_all(translator, [pair.source for pair in splits.samples], **search)
     samples = [(pair, best.text) for pair, (best, *_) in zip(splits.samples, outputs, strict=True)]
-    pictures = draw(translator, trainer.history, samples[0], folder)
+    # the longest that is still easy to look at
+    drawn = max(samples, key=lambda sample: (len(sample[0].source) <= 40, len(sample[0].source)))
+    pictures = draw(translator, trainer.history, drawn, folder)
 
     seconds = trainer.history[-1]["seconds"]
     results = {

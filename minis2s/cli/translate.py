@@ -34,19 +34,18 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--attention draws one input: give exactly one TEXT, got {len(args.texts)}")
     translator = load_translator(args.run_folder, args.backend or "numpy")
     search = {"beam": args.beam, "nbest": args.nbest, "length_penalty": args.length_penalty}
-    best = ""
     for texts in [list(map(valid, args.texts))] if args.texts else standard_input():
-        for translations in translate_all(translator, texts, threads=threads_for(args), **search):
-            best = translations[0].text
+        results = translate_all(translator, texts, threads=threads_for(args), **search)
+        if args.attention:
+            figure, sentence = plot_attention(*translator.attention(texts[0], results[0][0].text))
+            write_picture(args.attention, png(figure, sentence))
+            print(f"{args.attention}: {sentence}", file=sys.stderr)
+        for translations in results:
             for number, translation in enumerate(translations, start=1):
                 # one line for each, or the lines would no longer match those of the input
                 text = " ".join(translation.text.splitlines())
                 print(text if args.nbest == 1 else f"{number}\t{translation.score:.4f}\t{text}")
         sys.stdout.flush()
-    if args.attention:
-        figure, sentence = plot_attention(*translator.attention(args.texts[0], best))
-        write_picture(args.attention, png(figure, sentence))
-        print(f"{args.attention}: {sentence}", file=sys.stderr)
     return 0
 
 

