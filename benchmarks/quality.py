@@ -16,9 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-QUALITY_THREADS = "1"  # of BLAS; the workers are the threads
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, QUALITY_THREADS)  # must be set before NumPy is imported
+    os.environ.setdefault(name, "1")  # the workers are the threads; to be set before NumPy is imported
 
 import numpy as np
 
@@ -138,7 +137,13 @@ def main() -> int:
         found = translator.translate([pair.source for pair in test], beam=beam, length_penalty=penalty)
         seconds = time.perf_counter() - start
         texts = [best.text for best, *_ in found]
-        metrics = score(texts, references, kind=setting["metric"], rng=np.random.default_rng(0))
+        metrics = score(
+            texts,
+            references,
+            kind=setting["metric"],
+            tokenize=translator.target.tokenizer.tokenize,
+            rng=np.random.default_rng(0),
+        )
         name = "greedy" if beam == 1 else f"beam {beam}"
         print(f"{name:7} ({seconds:.0f} s): " + ", ".join(map(str, metrics.values())))
         figures["test"][name] = {
