@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
+from minis2s import __version__
 from minis2s.cli.machine import configure_blas
 from minis2s.errors import UserError
 
 ISSUES = "the project's issue tracker"
-VERSION = "0.1.0"
 
 
 def _train() -> ModuleType:
@@ -118,7 +118,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         epilog="A first model, from letters to phonemes, in about three minutes:  minis2s train g2p",
         parents=[common],
     )
-    parser.add_argument("--version", action="version", version=f"minis2s {VERSION}")
+    parser.add_argument("--version", action="version", version=f"minis2s {__version__}")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
