@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from minis2s.train.translator import Translator
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "cosine", "inverse-sqrt", "plateau")
 FAR_OFF = 10**9  # steps; when the end of a run cannot be told yet
+MAY_CHANGE = ("epochs", "minutes", "patience")  # when a run is resumed: all that says where it ends
 FORCING_DECAYS = ("constant", "linear", "exponential", "inverse-sigmoid")
 
 
@@ -84,6 +85,7 @@ class TrainConfig:
             "clip",
             "evaluations",
             "dev_sentences",
+            "patience",
             "threads",
         ):
             value = getattr(self, name)
@@ -96,6 +98,8 @@ class TrainConfig:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError(f"adam has no weight_decay (got {self.weight_decay}): choose adamw or sgd")
         for name in ("smoothing", "teacher_forcing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
@@ -157,6 +161,8 @@ class Trainer:
         # references are compared as text tokens: two different unknown words are different
         tokenize = translator.target.tokenizer.tokenize
         self.dev_references = [[tokenize(text) for text in pair.targets] for pair in dev_pairs]
+        # a checksum of the data: a run can only be resumed with the same
+        self.fingerprint = zlib.crc32(repr((self.examples, self.dev, self.dev_references)).encode())
 
         self.workers = Workers(self.model, config.threads)
         self.parameters = self.model.parameters()
@@ -176,6 +182,7 @@ class Trainer:
         self.best: dict | None = None  # the row of the best evaluation
         self.best_weights: dict[str, np.ndarray] | None = None
         self.interrupted = False
+        self.saved = False  # whether last.npz is of this run
         self.norm = self.forcing = math.nan  # of the last step
         if self.out is not None:
             make_folder(self.out)
@@ -185,7 +192,7 @@ class Trainer:
     def run(self, *, quiet: bool = False) -> None:
         """Train to the end, or until Ctrl-C, and leave the best weights in the model."""
         self.started = time.perf_counter()
-        with stop_on_interrupt() as stopped, progress_bar(self, quiet) as bar:
+        with closing(self.workers), stop_on_interrupt() as stopped, progress_bar(self, quiet) as bar:
             while self.progress() < 1 and not self.patience_exhausted():
                 batch = self.next_batch()
                 self.update(batch)
@@ -199,7 +206,6 @@ class Trainer:
             if not self.interrupted and (not self.history or self.history[-1]["step"] < self.step):
                 self.evaluate()
         self.save()
-        self.workers.close()
         if self.best_weights is not None:
             self.model.load_state(self.best_weights)
 
@@ -238,19 +244,20 @@ class Trainer:
         loss = float(loss)
         self.norm = optim.clip_global_norm(self.parameters, self.config.clip)
         if not (math.isfinite(loss) and math.isfinite(self.norm)):
-            self.workers.close()
-            kept = (
-                f"the last good checkpoint is {self.out / 'last.npz'}"
-                if self.out and self.history
-                else "nothing was saved yet"
-            )
-            raise Diverged(
-                f"training stopped at step {self.step + 1}: the loss is {loss} and the gradient norm "
-                f"{self.norm}; {kept}; try a smaller learning rate (it was {self.optimizer.lr:g})"
-            )
+            raise self.diverged(f"the loss is {loss} and the gradient norm {self.norm}")
         self.optimizer.step()
         self.step += 1
         self.losses.add(loss * tokens, tokens)
+
+    def diverged(self, what: str) -> Diverged:
+        """The error that says what has become of the run, and where its last good state is."""
+        kept = (
+            f"the last good checkpoint is {self.out / 'last.npz'}" if self.saved else "nothing was saved yet"
+        )
+        return Diverged(
+            f"training stopped at step {self.step + 1}: {what}; {kept}; "
+            f"try a smaller learning rate (it was {self.optimizer.lr:g})"
+        )
 
     def planned_steps(self) -> int:
         """How many steps the whole run will have, as far as can be told now."""
@@ -334,12 +341,15 @@ class Trainer:
         def score(index: np.ndarray) -> tuple[float, int, int, int, int]:
             batch = make_batch(self.dev, index)
             loss, _ = self.model.loss(Batch(*map(self.model.on_device, batch)), reduction="sum")
+            loss = float(loss)
+            if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved
+                raise self.diverged(f"the loss on the dev data is {loss}")
             edits = length = exact = 0
             for i, (hypothesis,) in zip(batch.index, translator.search(batch), strict=True):
                 tokens = translator.target.vocabulary.decode(hypothesis.tokens)
                 e, n = edits_to_closest(tokens, self.dev_references[i])
                 edits, length, exact = edits + e, length + n, exact + (e == 0)
-            return float(loss), int(batch.tgt_mask.sum()), edits, length, exact
+            return loss, int(batch.tgt_mask.sum()), edits, length, exact
 
         batches = make_batches(self.dev, batch_sentences=128)
         loss, tokens, edits, length, exact = np.sum(self.workers.map(score, batches), axis=0)
@@ -365,7 +375,7 @@ class Trainer:
             "kind": "training",
             "translator": self.translator.describe(),
             "config": asdict(self.config),
-            "data": self.fingerprint(),
+            "data": self.fingerprint,
             "step": self.step,
             "epoch": self.epoch,
             "position": self.position,
@@ -378,6 +388,7 @@ class Trainer:
             "best": self.best,
         }
         save_checkpoint(self.out / "last.npz", arrays, meta)
+        self.saved = True
         if self.best_weights is not None:
             meta = {"kind": "translator", **self.translator.describe()}
             save_checkpoint(self.out / "best.npz", self.best_weights, meta)
@@ -386,8 +397,8 @@ class Trainer:
     def load(self) -> None:
         """Go on from last.npz in the run folder.
 
-        Raises UserError when it is missing or damaged, belongs to another model, or the training
-        data have changed since.
+        Raises UserError when it is missing or damaged, belongs to another model, or the data or an
+        option have changed since; only the end of the run (epochs, minutes, patience) may move.
         """
         if self.out is None:
             raise UserError("resuming needs the run folder to resume from: give out")
@@ -395,15 +406,15 @@ class Trainer:
         arrays, meta = load_checkpoint(path)
         if meta.get("kind") != "training":
             raise UserError(f"{path} is not the state of a training run: give the folder of one")
-        if meta["data"] != self.fingerprint():
-            raise UserError(
-                f"{path} was made with other training data: resume with the same files and options"
-            )
-        if len(meta["rngs"]) != len(self.workers.models):
-            raise UserError(
-                f"{path} was made with --threads {len(meta['rngs'])}: resume with the same number, "
-                f"not {len(self.workers.models)}"
-            )
+        begun = meta["translator"]["model"] | meta["config"]
+        for name, value in (asdict(self.model.config) | asdict(self.config)).items():
+            value = list(value) if isinstance(value, tuple) else value  # as JSON has it
+            if value != begun.get(name) and name not in MAY_CHANGE:
+                raise UserError(
+                    f"{path} was made with {name} {begun.get(name)}, not {value}: resume with the same options"
+                )
+        if meta["data"] != self.fingerprint:
+            raise UserError(f"{path} was made with other training or dev data: resume with the same data")
 
         def part(prefix: str) -> dict[str, np.ndarray]:
             return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
@@ -425,10 +436,7 @@ class Trainer:
         self.order = restore_rng(self.epoch_start)
         self.batches = make_batches(self.examples, batch_tokens=self.config.batch_tokens, rng=self.order)
         self.position = meta["position"]
-
-    def fingerprint(self) -> int:
-        """A checksum of the encoded training data."""
-        return zlib.crc32(repr([tuple(e) for e in self.examples]).encode())
+        self.saved = True
 
 
 @dataclass
@@ -496,7 +504,14 @@ def progress_bar(trainer: Trainer, quiet: bool) -> tqdm:
     """A bar over the steps of the run: time left, tokens per second, loss."""
     total = None if math.isinf(trainer.total) else trainer.total
     interval = 0.1 if sys.stderr.isatty() else 10  # in seconds; every redrawing is a line of a log file
-    return tqdm(total=total, initial=trainer.step, unit="step", disable=quiet, dynamic_ncols=True, mininterval=interval)
+    return tqdm(
+        total=total,
+        initial=trainer.step,
+        unit="step",
+        disable=quiet,
+        dynamic_ncols=True,
+        mininterval=interval,
+    )
 
 
 def show(bar: tqdm, trainer: Trainer) -> None:
