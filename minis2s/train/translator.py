@@ -175,9 +175,11 @@ class Translator:
         arrays, meta = load_checkpoint(path)
         if meta.get("kind") != "translator":
             raise UserError(f"{path} holds no translator but {meta.get('kind', 'something else')!r}")
-        translator = cls.from_description(meta)
         try:
+            translator = cls.from_description(meta)
+            translator.model.to(dtype=np.result_type(*arrays.values()))  # that of the saved weights
             translator.model.load_state(arrays)
-        except ValueError as error:
-            raise UserError(f"{path} does not fit its own description: {error}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise UserError(f"{path} does not fit its own description: {reason}") from None
         return translator
