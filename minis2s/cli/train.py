@@ -191,12 +191,13 @@ def given_files(args: argparse.Namespace, name: str) -> tuple[str, ...]:
 
 
 def with_tokenizers(config: RunConfig, args: argparse.Namespace, splits: Splits) -> RunConfig:
-    """`config` with the tokenizers that the options name, or that the data suggest."""
-    if config.data.task is not None:
-        return config
-    source = args.source_tokenizer or args.by or likely_tokenizer([pair.source for pair in splits.train])
-    target = args.target_tokenizer or args.by or likely_tokenizer([pair.targets[0] for pair in splits.train])
-    return replace(config, data=replace(config.data, source_tokenizer=source, target_tokenizer=target))
+    """`config` with the tokenizers that the options name, or that suit the data."""
+    source, target = splits.tokenizers
+    tokenizers = {
+        "source_tokenizer": args.source_tokenizer or args.by or source,
+        "target_tokenizer": args.target_tokenizer or args.by or target,
+    }
+    return replace(config, data=replace(config.data, **tokenizers))
 
 
 def resumed_config(args: argparse.Namespace) -> RunConfig:

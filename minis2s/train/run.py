@@ -66,13 +66,18 @@ class DataConfig:
 
 
 class Splits(NamedTuple):
-    """The data of a run; `samples` are sources to show at the end, with references where they have any."""
+    """The data of a run.
+
+    samples are sources to show at the end, with references where they have any; tokenizers are the
+    two that suit the data, for the source and for the target.
+    """
 
     description: str
     train: list[Pair]
     dev: list[Pair]
     test: list[Pair]
     samples: list[Pair]
+    tokenizers: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,8 @@ def load_data(config: DataConfig) -> Splits:
     if config.task is not None:
         task = load_task(config.task, seed=config.seed, size=config.size)
         samples = [Pair(source, ()) for source in task.samples]
-        return Splits(task.description, task.train, task.dev, task.test, samples)
+        tokenizers = task.source_tokenizer, task.target_tokenizer
+        return Splits(task.description, task.train, task.dev, task.test, samples, tokenizers)
 
     train = read_files(config.train, alternatives=config.alternatives)
     dev = merge_sources(read_files(config.dev, alternatives=config.alternatives))
@@ -140,7 +146,9 @@ def load_data(config: DataConfig) -> Splits:
             raise UserError(f"{path} has changed since this run began: start a new run with another --out")
     shown = test or dev
     samples = [shown[i * len(shown) // 10] for i in range(10)] if len(shown) > 10 else shown
-    return Splits(" and ".join(Path(p).name for p in config.train), train, dev, test, samples)
+    sources, targets = ([pair.source for pair in train], [pair.targets[0] for pair in train])
+    tokenizers = likely_tokenizer(sources), likely_tokenizer(targets)
+    return Splits(" and ".join(Path(p).name for p in config.train), train, dev, test, samples, tokenizers)
 
 
 def read_files(paths: Sequence[str], *, alternatives: bool) -> list[Pair]:

@@ -1,0 +1,87 @@
+"""The README keeps its promises: its Python runs, its commands parse, its files and options exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from minis2s.cli import parse
+from minis2s.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str = "") -> list[str]:
+    """The fenced blocks of a language."""
+    fenced = README.split("```")[1::2]
+    return [code for first, _, code in (block.partition("\n") for block in fenced) if first == language]
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    # the same on less data
+    for long, short in (
+        ('"reverse"', '"reverse", size=100'),
+        ("hidden=128", "hidden=8"),
+        ("epochs=4", "epochs=1"),
+    ):
+        assert code.count(long) == 1
+        code = code.replace(long, short)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 -- our own code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("exactly right: ") and len(lines) == 3
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
+    return [part for part in parts if re.match(r"(\.venv/bin/)?minis2s ", part)]
+
+
+def test_commands_are_found():
+    assert len(commands()) >= 12
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_is_understood(command):
+    args = parse(shlex.split(command)[1:])
+    assert callable(args.run)
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"`(--[a-z-]+)[^`]*`", README))))
+def test_an_option_that_is_named_exists(option):
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    out = StringIO()
+    for command in ("train", "translate", "evaluate"):
+        with redirect_stdout(out), pytest.raises(SystemExit):
+            parse([command, "--help"])
+    assert option in out.getvalue() or option == "--help"
+
+
+def test_a_misspelt_option_would_be_noticed():
+    with pytest.raises(UserError):
+        parse(["train", "--hiden", "3"])
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_a_linked_file_exists(path):
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", re.findall(r"^  ([a-z_]+(?:/|\.py))  ", README, re.MULTILINE))
+def test_the_layout_names_what_there_is(name):
+    assert (ROOT / "minis2s" / name).exists()
+
+
+def test_the_layout_leaves_nothing_out():
+    parts = {
+        p.name for p in (ROOT / "minis2s").iterdir() if not p.name.startswith("_") and p.name != "errors.py"
+    }
+    (layout,) = [block for block in blocks() if "functional/" in block]
+    assert {part for part in parts if part not in layout} == set()
