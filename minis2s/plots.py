@@ -88,14 +88,15 @@ def plot_attention(weights: np.ndarray, target: Sequence[str], source: Sequence[
         from matplotlib import figure as mpl
 
         fonts = usable_fonts([*target, *source])
+        target, source = ([shown(token, fonts) for token in tokens] for tokens in (target, source))
         # a square of a quarter inch for each weight, within what a screen can show
         width, height = (float(np.clip(0.25 * n + 1.5, 3, 20)) for n in (S, T))
         figure = mpl.Figure(figsize=(width + 0.8, height), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="equal")
         figure.colorbar(image, ax=axes, label="weight")
-        axes.set_xticks(range(S), [shown(token, fonts) for token in source])
-        axes.set_yticks(range(T), [shown(token, fonts) for token in target])
+        axes.set_xticks(range(S), source)
+        axes.set_yticks(range(T), target)
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
         axes.set_xlabel("source")

@@ -30,7 +30,6 @@ from minis2s.train.run import (
     check_free,
     checksum,
     doubts,
-    likely_tokenizer,
     load_data,
     make_folder,
 )
@@ -40,7 +39,7 @@ from minis2s.train.translator import Translator
 PRESETS: dict[str | None, tuple[ModelConfig, TrainConfig]] = {
     "g2p": (ModelConfig(hidden=256, embed=128), TrainConfig(epochs=4)),
     "dates": (ModelConfig(hidden=128, embed=64), TrainConfig(epochs=4, batch_tokens=1500)),
-    "addition": (ModelConfig(hidden=128, embed=64), TrainConfig(epochs=10)),
+    "addition": (ModelConfig(hidden=128, embed=64), TrainConfig(epochs=12, batch_tokens=500)),
     "reverse": (ModelConfig(hidden=128, embed=64), TrainConfig(epochs=4)),
     None: (ModelConfig(hidden=256, embed=128, dropout=0.2), TrainConfig(epochs=10)),  # your own files
 }
