@@ -118,6 +118,7 @@ def test_every_printed_figure_is_in_results_json(trained):
     training = results["training"]
     assert training["steps"] > 0 and training["seconds"] > 0 and training["tokens_per_second"] > 0
     assert f"trained {training['steps']:,} steps" in out
+    assert results["data"] == {"train": 36, "dev": 3, "test": 4, "source_tokens": 7, "target_tokens": 7}
     assert results["machine"]["numpy"] == np.__version__ and results["machine"]["cores"] >= 1
     assert results["machine"]["blas"]["name"]
 
@@ -350,6 +351,20 @@ def test_ctrl_c_says_how_to_go_on_and_resuming_gives_the_unbroken_run(data, tmp_
     assert (tmp_path / "parts" / "best.npz").read_bytes() == (tmp_path / "whole" / "best.npz").read_bytes()
 
 
+def test_ctrl_c_during_the_report_loses_nothing(data, tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minis2s.cli.report.measure", interrupt)
+        code, _, err = minis2s("train", *on(data), *TINY, "--out", tmp_path / "run", "--quiet")
+    assert (code, err) == (
+        130,
+        f"minis2s: interrupted; go on with: minis2s train --resume --out {tmp_path / 'run'}\n",
+    )
+    assert minis2s("train", "--resume", "--out", tmp_path / "run").code == 0
+
+
 def test_a_real_ctrl_c(data, tmp_path):
     child = process("train", *on(data), "--epochs", "100000", "--hidden", "8", "--out", tmp_path / "run")
     deadline = time.monotonic() + 60
@@ -541,6 +556,7 @@ def test_bad_use_of_a_good_run(trained, tmp_path, empty):
     refused("give exactly one TEXT, got 2", "translate", folder, "a", "b", "--attention", "a.png")
     refused("give exactly one TEXT, got 0", "translate", folder, "--attention", "a.png")
     refused("a.png", "translate", folder, "a", "--attention", "no/folder/a.png")
+    refused("ends in .png, not a.pdf", "translate", folder, "a", "--attention", "a.pdf")
     refused("standard input, line 2: not UTF-8", "translate", folder, stdin=b"a\n\xff\n")
     refused("is not UTF-8 text", "translate", folder, "caf\udce9")
     refused("argument --beam", "translate", folder, "a", "--beam", "0")

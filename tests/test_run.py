@@ -178,6 +178,15 @@ def test_many_texts_keep_their_order(translator, threads, count):
     ]
 
 
+def test_what_fails_in_a_thread_is_raised(translator, monkeypatch):
+    def fail(texts, **search):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(translator, "translate", fail)
+    with pytest.raises(KeyboardInterrupt):
+        translate_all(translator, ["a"] * 9, threads=3)
+
+
 def test_measure_counts_what_the_translator_writes(translator):
     outputs = [translator.translate([pair.source], beam=2)[0][0].text for pair in PAIRS]
     right = [Pair(pair.source, ("wrong", output)) for pair, output in zip(PAIRS, outputs, strict=True)]

@@ -40,6 +40,11 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
             {"source": pair.source, "output": text, "references": list(pair.targets)}
             for pair, text in samples
         ],
+        "data": {
+            **{split: len(getattr(splits, split)) for split in ("train", "dev", "test")},
+            "source_tokens": len(translator.source.vocabulary),
+            "target_tokens": len(translator.target.vocabulary),
+        },
         "training": {
             "seconds": seconds,
             "steps": trainer.step,

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from minis2s.backend import array_module
-from minis2s.cli.machine import default_threads
+from minis2s.cli.machine import blas_settings, default_threads
 from minis2s.cli.options import add_machine_options, count, number, positive, share, whole
 from minis2s.cli.report import report
 from minis2s.data import TASK_NAMES
@@ -280,9 +280,11 @@ def introduce(config: RunConfig, splits: Splits, translator: Translator, folder:
     )
     print(
         f"  training  {' or '.join(end)}, {training.batch_tokens:,} tokens a batch, {training.optimizer}, "
-        f"lr {training.lr:g} ({training.schedule}), {training.threads} thread{'s' * (training.threads > 1)}, "
-        f"seed {training.seed}"
+        f"lr {training.lr:g} ({training.schedule}), seed {training.seed}"
     )
+    settings = ", ".join(f"{name}={value}" for name, value in blas_settings().items())
+    threads = f"{training.threads} thread{'s' * (training.threads > 1)}"
+    print(f"  machine   {config.backend}, {threads}; matrix products: {settings}")
     print(f"  folder    {folder}", flush=True)
 
 
@@ -315,11 +317,11 @@ def run(args: argparse.Namespace) -> int:
     go_on = f"go on with: minis2s train --resume --out {folder}"
     try:
         trainer.run(quiet=args.quiet)
-    except KeyboardInterrupt:  # a second Ctrl-C, while the first one was being obeyed
+        if trainer.interrupted:
+            print(f"minis2s: stopped and saved after step {trainer.step:,}; {go_on}", file=sys.stderr)
+            return 130
+        report(config, splits, trainer, folder, quiet=args.quiet)
+    except KeyboardInterrupt:  # during the report; or twice, while the first was being obeyed
         print(f"minis2s: interrupted; {go_on}", file=sys.stderr)
         return 130
-    if trainer.interrupted:
-        print(f"minis2s: stopped after step {trainer.step:,}, everything is saved; {go_on}", file=sys.stderr)
-        return 130
-    report(config, splits, trainer, folder, quiet=args.quiet)
     return 0

@@ -32,6 +32,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}, got {args.beam}")
     if args.attention and len(args.texts) != 1:
         raise UserError(f"--attention draws one input: give exactly one TEXT, got {len(args.texts)}")
+    if args.attention and not args.attention.endswith(".png"):
+        raise UserError(
+            f"--attention writes a PNG picture: name a file that ends in .png, not {args.attention}"
+        )
     translator = load_translator(args.run_folder, args.backend or "numpy")
     search = {"beam": args.beam, "nbest": args.nbest, "length_penalty": args.length_penalty}
     for texts in [list(map(valid, args.texts))] if args.texts else standard_input():
@@ -63,7 +67,10 @@ def standard_input() -> Iterator[list[str]]:
 
     Raises UserError, naming the line, when one is not UTF-8.
     """
-    size = 1 if sys.stdin.isatty() else LINES_AT_ONCE
+    size = LINES_AT_ONCE
+    if sys.stdin.isatty():
+        size = 1
+        print("one text on each line; Ctrl-D ends", file=sys.stderr)
     done = 0
     while lines := list(islice(sys.stdin.buffer, size)):
         texts = []

@@ -276,15 +276,16 @@ def translate_all(
     size = min(SENTENCES_AT_ONCE, max(-(-len(texts) // threads), 1))
     chunks = [order[start : start + size] for start in range(0, len(order), size)]
     found: list[list[Translation]] = [[] for _ in texts]
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar,
-    ):
+    pool = ThreadPoolExecutor(threads)
+    try:
         results = pool.map(lambda chunk: translator.translate([texts[i] for i in chunk], **search), chunks)
-        for chunk, translations in zip(chunks, results, strict=True):
-            for i, result in zip(chunk, translations, strict=True):
-                found[i] = result
-            bar.update(len(chunk))
+        with tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar:
+            for chunk, translations in zip(chunks, results, strict=True):
+                for i, result in zip(chunk, translations, strict=True):
+                    found[i] = result
+                bar.update(len(chunk))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the chunks that have not begun
     return found
 
 
