@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from minis2s.cli import main
+from minis2s.cli import machine, main
 from minis2s.train import checkpoint, run
 from minis2s.train.loop import Trainer
 
@@ -358,10 +358,8 @@ def test_ctrl_c_during_the_report_loses_nothing(data, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("minis2s.cli.report.measure", interrupt)
         code, _, err = minis2s("train", *on(data), *TINY, "--out", tmp_path / "run", "--quiet")
-    assert (code, err) == (
-        130,
-        f"minis2s: interrupted; go on with: minis2s train --resume --out {tmp_path / 'run'}\n",
-    )
+    assert code == 130 and err.count("\n") == 1
+    assert err.endswith(f"minis2s train --resume --out {tmp_path / 'run'}\n")
     assert minis2s("train", "--resume", "--out", tmp_path / "run").code == 0
 
 
@@ -644,6 +642,22 @@ def test_held_out_data_that_were_seen_in_training_are_doubted(data, tmp_path):
     result = minis2s("train", *on(data, test=some), *TINY, "--out", tmp_path / "some-run")
     assert "warning: every source of the test data is in the training data" in result.err
     assert "dev data" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("called", "on_the_path", "name"),
+    [
+        ("/x/.venv/bin/minis2s", True, "minis2s"),
+        ("/x/.venv/bin/minis2s", False, "/x/.venv/bin/minis2s"),
+        ("HERE/.venv/bin/minis2s", False, ".venv/bin/minis2s"),
+        ("/x/minis2s/__main__.py", False, "python -m minis2s"),
+    ],
+)
+def test_the_next_command_can_be_copied(called, on_the_path, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [called.replace("HERE", str(tmp_path))])
+    monkeypatch.setattr("minis2s.cli.machine.shutil.which", lambda word: "/bin/it" if on_the_path else None)
+    assert Path(machine.program()) == Path(name)
 
 
 # -- the program itself -------------------------------------------------------------------------------

@@ -1,15 +1,29 @@
-"""Cores and matrix products: what must be settled before NumPy is loaded. Imports nothing.
+"""Cores, matrix products and the program's own name: what a command knows of the machine it is on.
+
+It is settled before NumPy is loaded, so this file must not import it.
 
 Small matrix products gain little from threads inside BLAS, so a command works with threads of its
 own, on shares of a batch, and tells BLAS to use one each.
 """
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 BLAS_KERNELS = "OPENBLAS_CORETYPE"
 MOST_THREADS = 4  # more threads than that get too small a share of a batch
+
+
+def program() -> str:
+    """How this program can be called again from here: with a path, where the virtual environment is not active."""
+    called = Path(sys.argv[0])
+    if shutil.which("minis2s"):
+        return "minis2s"
+    if called.stem != "minis2s":
+        return "python -m minis2s"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def usable_cores() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import minis2s
-from minis2s.cli.machine import blas_settings, usable_cores
+from minis2s.cli.machine import blas_settings, program, usable_cores
 from minis2s.plots import plot_attention, plot_history, png
 from minis2s.train.checkpoint import write_json
 from minis2s.train.loop import Trainer
@@ -83,9 +83,9 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
     for file, sentence in pictures.items():
         print(f"{folder / file}: {sentence}")
     print(f"\nThe model is in {folder}. Use it:")
-    print(f'  minis2s translate {folder} "{samples[0][0].source}"')
-    print(f"  minis2s evaluate {folder} --data FILE.tsv")
-    print(f"  minis2s info {folder}")
+    print(f'  {program()} translate {folder} "{samples[0][0].source}"')
+    print(f"  {program()} evaluate {folder} --data FILE.tsv")
+    print(f"  {program()} info {folder}")
 
 
 def draw(translator: Translator, history: list[dict], sample: tuple, folder: Path) -> dict[str, str]:

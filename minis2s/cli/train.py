@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from minis2s.backend import array_module
-from minis2s.cli.machine import blas_settings, default_threads
+from minis2s.cli.machine import blas_settings, default_threads, program
 from minis2s.cli.options import add_machine_options, count, number, positive, share, whole
 from minis2s.cli.report import report
 from minis2s.data import TASK_NAMES
@@ -314,7 +314,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(translator, splits.train, splits.dev, config.training, out=folder)
     if args.resume and (folder / LAST).exists():
         trainer.load()
-    go_on = f"go on with: minis2s train --resume --out {folder}"
+    go_on = f"go on with: {program()} train --resume --out {folder}"
     try:
         trainer.run(quiet=args.quiet)
         if trainer.interrupted:
