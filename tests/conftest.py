@@ -10,8 +10,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import minis2s.backend
+
+# no property test is timed: a machine under load is no bug
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def load_beside(name: str) -> ModuleType:

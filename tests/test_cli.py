@@ -21,8 +21,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from minis2s import files
 from minis2s.cli import machine, main
-from minis2s.train import checkpoint, run
+from minis2s.train import run
 from minis2s.train.loop import Trainer
 
 TINY = ["--embed", "4", "--hidden", "8", "--epochs", "2", "--evaluations", "2", "--threads", "1"]
@@ -290,7 +291,7 @@ def test_evaluate_needs_no_right_to_write_into_the_run_folder(trained, data, mon
     def refuse(*args):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(checkpoint.os, "replace", refuse)
+    monkeypatch.setattr(files.os, "replace", refuse)
     result = minis2s("evaluate", trained[0], "--data", data["dev"])
     assert result.code == 0 and "exact match" in result.out
     assert "warning" in result.err and "read-only" in result.err
@@ -538,7 +539,7 @@ def test_aligned_files_of_different_length(data, tmp_path, empty):
         (["translate", "nowhere", "a"], "nowhere: no such run folder"),
         (["translate", ".", "a"], "it holds no best.npz"),
         (["evaluate", "."], "--data"),
-        (["evaluate", "nowhere", "--data", "no.tsv"], "no.tsv: no such file"),
+        (["evaluate", "nowhere", "--data", "no.tsv"], "cannot read no.tsv: there is no such file"),
         (["info", "nowhere"], "nowhere: no such run folder"),
         (["info", "."], "is not the folder of a training run"),
     ],
@@ -607,7 +608,7 @@ def test_a_disk_that_is_full_from_the_start(data, empty, monkeypatch):
     def refuse(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint.os, "fsync", refuse)
+    monkeypatch.setattr(files.os, "fsync", refuse)
     refused("the disk is full", "train", *on(data), *TINY, "--out", "run")
 
 

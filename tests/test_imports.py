@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent / "minis2s"
 LAYERS = {
     "errors": -1,  # below everything: whoever finds bad input raises it
     "backend": 0,
+    "files": 0,
     "op": 1,
     "data": 1,
     "functional": 2,

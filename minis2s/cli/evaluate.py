@@ -7,7 +7,7 @@ from pathlib import Path
 from minis2s.cli.options import add_machine_options, add_search_options, threads_for
 from minis2s.data import merge_sources
 from minis2s.errors import UserError
-from minis2s.train.checkpoint import write_json
+from minis2s.files import write_json
 from minis2s.train.run import CONFIG, RunConfig, load_translator, measure, read_files
 
 

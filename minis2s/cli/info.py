@@ -5,7 +5,8 @@ from pathlib import Path
 from textwrap import fill
 
 from minis2s.errors import UserError
-from minis2s.train.checkpoint import load_checkpoint, read_json
+from minis2s.files import read_json
+from minis2s.train.checkpoint import load_checkpoint
 from minis2s.train.run import BEST, CONFIG, LAST, RESULTS, RunConfig
 from minis2s.train.translator import Translator
 

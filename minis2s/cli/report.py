@@ -11,8 +11,8 @@ import numpy as np
 
 import minis2s
 from minis2s.cli.machine import blas_settings, program, usable_cores
+from minis2s.files import write_json
 from minis2s.plots import plot_attention, plot_history, png
-from minis2s.train.checkpoint import write_json
 from minis2s.train.loop import Trainer
 from minis2s.train.run import RESULTS, RunConfig, Splits, measure, translate_all, write_picture
 from minis2s.train.translator import Translator

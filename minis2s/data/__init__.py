@@ -8,9 +8,9 @@ from minis2s.data.batching import Batch, Example, encode_pairs, make_batch, make
 from minis2s.data.codec import Codec
 from minis2s.data.pairs import Pair, merge_sources, read_aligned, read_pairs, write_pairs
 from minis2s.data.tasks import TASK_NAMES, Task, load_task
-from minis2s.data.textfile import read_lines
 from minis2s.data.tokenizers import CharTokenizer, SpaceTokenizer, WordTokenizer, tokenizer
 from minis2s.data.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+from minis2s.files import read_lines
 
 __all__ = [
     "BOS",

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from minis2s.data.textfile import read_lines, write_text
 from minis2s.errors import UserError
+from minis2s.files import read_lines, write_text
 
 
 class Pair(NamedTuple):

@@ -5,14 +5,13 @@ ends every text, UNK stands for a token that was not seen in training. They belo
 not to the text: a text that contains the token "<eos>" gets an ordinary number for it, or UNK.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
-from minis2s.data.textfile import read_text, write_text
 from minis2s.errors import UserError
+from minis2s.files import read_json, write_json
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 PAD_TOKEN, BOS_TOKEN, EOS_TOKEN, UNK_TOKEN = SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -101,15 +100,13 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the vocabulary as JSON. Raises UserError when the file cannot be written."""
-        write_text(path, json.dumps(self.to_json(), ensure_ascii=False, indent=0) + "\n")
+        write_json(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
         """Read what ``save`` wrote. Raises UserError when there is no such file or it is no vocabulary."""
-        text = read_text(path)
+        content = read_json(path)
         try:
-            return cls.from_json(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+            return cls.from_json(content)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None

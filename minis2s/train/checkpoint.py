@@ -1,24 +1,20 @@
-"""Files that are whole or not there: checkpoints, and the small JSON files of a run folder.
+"""Checkpoints: weights, optimizer and random states in one file that is safe to load.
 
-A checkpoint is one .npz archive: named arrays, and a JSON note that says what they are. Every
-write goes to a second file beside the target, which takes the target's name only when it is safely
-on the disk; a full disk, a kill or a power cut therefore leaves the file of before. Nothing that is
-read here can run code: pickled arrays are refused.
+A checkpoint is one .npz archive: named arrays, and a JSON note that says what they are. It is
+written whole or not at all (see files.py), and nothing that is read here can run code: pickled
+arrays are refused, and whatever is damaged or foreign is refused in one sentence.
 """
 
-import errno
 import json
-import math
-import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from minis2s.errors import UserError
+from minis2s.files import reading, replacing
 
 FORMAT = "minis2s checkpoint"
 VERSION = 1
@@ -28,18 +24,6 @@ ZIP_START = b"PK\x03\x04"
 NUMBERS = "biufc"  # the dtype kinds an entry may have: bool, int, unsigned, float, complex
 
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-
-REASONS = {
-    errno.ENOSPC: "the disk is full; free some space and run again",
-    errno.EDQUOT: "your disk quota is used up; free some space and run again",
-    errno.EFBIG: "it would be larger than files may be here; see ulimit -f, or choose another folder",
-    errno.EROFS: "the file system is read-only; choose another folder",
-    errno.EACCES: "permission denied; change the permissions or choose another path",
-    errno.EPERM: "permission denied; change the permissions or choose another path",
-    errno.ENOTDIR: "a part of the path is a file, not a folder; correct the path",
-    errno.EISDIR: "that is a folder; name a file",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
 
 
 def save_checkpoint(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -140,96 +124,3 @@ def restore_rng(state: Mapping[str, Any]) -> np.random.Generator:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"the saved random state is damaged ({error!r}); use another checkpoint") from error
     return np.random.Generator(bits)
-
-
-def write_json(path: str | Path, obj: Any) -> None:
-    """Write `obj` as an indented JSON file, whole or not at all.
-
-    nan and infinity, which JSON does not have, become null; NumPy scalars plain numbers.
-
-    Raises UserError when the file cannot be written; then what was at `path` before is untouched.
-    """
-    text = json.dumps(json_value(obj), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
-
-    Raises UserError when it is missing, a folder, unreadable, not UTF-8 or not JSON (naming the line).
-    """
-    with reading(path) as file:
-        data = file.read()
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start + 1})") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON (line {error.lineno}: {error.msg})") from error
-    except RecursionError as error:
-        raise UserError(f"{path} is nested too deeply to be read") from error
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as a UTF-8 file, line ends as they are, whole or not at all; errors as `write_json`."""
-    with replacing(path) as file:
-        # half a surrogate pair (a file name that is not UTF-8) becomes \udcXX, which JSON reads back
-        file.write(text.encode("utf-8", errors="backslashreplace"))
-
-
-def json_value(obj: Any) -> Any:
-    if isinstance(obj, np.generic):
-        obj = obj.item()
-    if isinstance(obj, dict):
-        return {key: json_value(value) for key, value in obj.items()}
-    if isinstance(obj, list | tuple):
-        return [json_value(value) for value in obj]
-    return None if isinstance(obj, float) and not math.isfinite(obj) else obj
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to; at the end of the `with` block it becomes `path`, all of it at once.
-
-    When anything fails, Ctrl-C included, the half-written file is removed and `path` is as before.
-    Raises UserError for what the system refuses.
-    """
-    path = Path(path)
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # the contents must be on the disk before the name is
-        os.replace(part, path)
-    except OSError as error:
-        raise cannot("write", path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    with suppress(OSError):  # some systems cannot sync a folder; the new name then lands a little later
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextmanager
-def reading(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to read from; raises UserError for what the system refuses."""
-    try:
-        with open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        raise cannot("read", path, error) from error
-
-
-def cannot(do: str, path: str | Path, error: OSError) -> UserError:
-    if error.errno == errno.ENOENT:
-        reason = "there is no such file" if do == "read" else "its folder does not exist; create it first"
-    else:
-        reason = REASONS.get(error.errno, error.strerror or str(error))
-    return UserError(f"cannot {do} {path}: {reason}")

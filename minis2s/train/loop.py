@@ -24,14 +24,8 @@ from tqdm import tqdm
 from minis2s import optim, schedules
 from minis2s.data import Batch, Pair, encode_pairs, make_batch, make_batches
 from minis2s.errors import UserError
-from minis2s.train.checkpoint import (
-    cannot,
-    load_checkpoint,
-    restore_rng,
-    rng_state,
-    save_checkpoint,
-    write_text,
-)
+from minis2s.files import cannot, write_text
+from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.parallel import Workers
 from minis2s.train.translator import Translator

@@ -24,8 +24,8 @@ from tqdm import tqdm
 from minis2s.backend import array_module
 from minis2s.data import Pair, load_task, merge_sources, read_aligned, read_pairs
 from minis2s.errors import UserError
+from minis2s.files import cannot, read_json, replacing, write_json
 from minis2s.models import ModelConfig
-from minis2s.train.checkpoint import cannot, read_json, replacing, write_json
 from minis2s.train.loop import TrainConfig
 from minis2s.train.metrics import Metric, score
 from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator

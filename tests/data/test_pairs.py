@@ -109,16 +109,16 @@ def test_write_refuses_what_a_table_cannot_show(tmp_path, text):
 
 def test_a_missing_file(tmp_path):
     for read in (read_pairs, read_lines):
-        assert refusal(read, tmp_path / "none.tsv") == f"{tmp_path / 'none.tsv'}: no such file"
+        assert refusal(read, tmp_path / "none.tsv") == f"cannot read {tmp_path / 'none.tsv'}: there is no such file"
     assert "no such file" in refusal(read_aligned, tmp_path / "s", tmp_path / "t")
 
 
 def test_a_folder(tmp_path):
-    assert refusal(read_pairs, tmp_path) == f"{tmp_path} is a folder, but a text file is needed"
+    assert refusal(read_pairs, tmp_path) == f"cannot read {tmp_path}: that is a folder; name a file"
 
 
 def test_a_file_inside_a_file(file):
-    assert "cannot be read" in refusal(read_pairs, file("a\tb\n") / "x.tsv")
+    assert "cannot read" in refusal(read_pairs, file("a\tb\n") / "x.tsv")
 
 
 @pytest.mark.parametrize("content", ["", "\ufeff"])
@@ -171,7 +171,9 @@ def test_aligned_files_of_different_length(file):
 
 def test_a_folder_that_does_not_exist_cannot_be_written_to(tmp_path):
     message = refusal(write_pairs, tmp_path / "no" / "p.tsv", [Pair("a", ("b",))])
-    assert message == f"{tmp_path / 'no' / 'p.tsv'} cannot be written: No such file or directory"
+    assert message == (
+        f"cannot write {tmp_path / 'no' / 'p.tsv'}: its folder does not exist; create it first"
+    )
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -179,10 +181,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     write_pairs(path, [Pair("old", ("file",))])
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "the disk is full")
 
     monkeypatch.setattr(os, "replace", full)
-    assert "No space left on device" in refusal(write_pairs, path, [Pair("new", ("file",))])
+    assert "the disk is full" in refusal(write_pairs, path, [Pair("new", ("file",))])
     assert path.read_text() == "old\tfile\n"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -103,7 +103,7 @@ def test_save_and_load(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"tokens": ["a",', "line 1: not JSON"),
+        ('{"tokens": ["a",', "not valid JSON .line 1"),
         ("[1, 2]", "list of strings"),
         ('{"tokens": ["a", 3]}', "list of strings"),
         ('{"tokens": ["a", "a"]}', "twice"),

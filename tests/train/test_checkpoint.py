@@ -20,18 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minis2s import files
 from minis2s.errors import UserError
-from minis2s.train import checkpoint
-from minis2s.train.checkpoint import (
-    load_checkpoint,
-    read_json,
-    replacing,
-    restore_rng,
-    rng_state,
-    save_checkpoint,
-    write_json,
-    write_text,
-)
+from minis2s.files import read_json, replacing, write_json, write_text
+from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
 
 def make_arrays():
@@ -225,9 +217,9 @@ def test_a_refusing_system_is_one_sentence_and_the_old_file_stays(saved, monkeyp
     before = saved.read_bytes()
     with monkeypatch.context() as patch:
         if where == "open":
-            patch.setattr(checkpoint, "open", refuse(code), raising=False)
+            patch.setattr(files, "open", refuse(code), raising=False)
         else:
-            patch.setattr(checkpoint.os, where, refuse(code))
+            patch.setattr(files.os, where, refuse(code))
         with pytest.raises(UserError, match=message) as caught:
             save_checkpoint(saved, {"w": np.ones(1000)}, {})
     assert str(caught.value).startswith(f"cannot write {saved}: ")
@@ -239,7 +231,7 @@ def test_a_refusing_system_is_one_sentence_and_the_old_file_stays(saved, monkeyp
 def test_a_disk_that_fills_up_midway_leaves_the_old_file(saved, monkeypatch, after):
     before, opened = saved.read_bytes(), []
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "open", open_refusing(errno.ENOSPC, after, opened), raising=False)
+        patch.setattr(files, "open", open_refusing(errno.ENOSPC, after, opened), raising=False)
         with pytest.raises(UserError, match="the disk is full"):
             save_checkpoint(saved, {"w": np.ones(1000)}, {})
     assert len(opened) == 1 and opened[0].closed
@@ -248,7 +240,7 @@ def test_a_disk_that_fills_up_midway_leaves_the_old_file(saved, monkeypatch, aft
 
 def test_the_disk_that_fills_up_is_a_fair_stand_in(saved, monkeypatch):
     # with room enough the same stand-in lets the whole checkpoint through
-    monkeypatch.setattr(checkpoint, "open", open_refusing(errno.ENOSPC, 10**6, []), raising=False)
+    monkeypatch.setattr(files, "open", open_refusing(errno.ENOSPC, 10**6, []), raising=False)
     save_checkpoint(saved, {"w": np.ones(1000)}, {})
     monkeypatch.undo()
     assert np.array_equal(load_checkpoint(saved)[0]["w"], np.ones(1000))
@@ -286,7 +278,7 @@ def test_a_killed_process_leaves_the_old_file_whole(saved):
     before = saved.read_bytes()
     killed = (
         "import os, signal, sys\n"
-        "from minis2s.train.checkpoint import replacing\n"
+        "from minis2s.files import replacing\n"
         "with replacing(sys.argv[1]) as file:\n"
         "    file.write(b'half a file'); file.flush()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -306,14 +298,14 @@ def test_the_contents_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
-            checkpoint.os, name, lambda *args, name=name, real=real: (order.append(name), real(*args))[1]
+            files.os, name, lambda *args, name=name, real=real: (order.append(name), real(*args))[1]
         )
     save_checkpoint(tmp_path / "a.npz", {"w": np.ones(3)}, {})
     assert order[:2] == ["fsync", "replace"] and order.count("replace") == 1
 
 
 def test_a_folder_that_cannot_be_synced_does_not_spoil_the_save(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint.os, "open", refuse(errno.EACCES))
+    monkeypatch.setattr(files.os, "open", refuse(errno.EACCES))
     save_checkpoint(tmp_path / "a.npz", {"w": np.ones(3)}, {})
     assert load_checkpoint(tmp_path / "a.npz")[0]["w"].shape == (3,)
 
@@ -352,7 +344,7 @@ def test_paths_that_cannot_be_read(tmp_path):
 
 
 def test_permission_to_read_denied(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint, "open", refuse(errno.EACCES), raising=False)
+    monkeypatch.setattr(files, "open", refuse(errno.EACCES), raising=False)
     with pytest.raises(UserError, match=r"cannot read .*last\.npz: permission denied"):
         load_checkpoint(saved)
 
@@ -592,7 +584,7 @@ def test_what_is_no_json_is_refused_and_the_old_file_stays(tmp_path):
     [
         (b"", "not valid JSON .line 1"),
         (b'{\n"a": 1,\n"b" 2}', "not valid JSON .line 3"),
-        (b'{"a": "gr\xf6\xdfe"}', "not UTF-8 text .byte 10."),
+        (b'{"a": "gr\xf6\xdfe"}', "line 1: not UTF-8 text .byte 0xf6."),
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
