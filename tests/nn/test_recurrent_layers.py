@@ -141,13 +141,31 @@ def test_a_sequence_is_its_steps(tools, name):
 
 
 def test_stack_step_is_a_sequence_of_one(tools, name):
-    stack = tools.scatter_weights(Stack([make(name, 5, 4), make(name, 4, 2)]))
+    """With dropout too: one seed gives one mask."""
+    stack = tools.scatter_weights(Stack([make(name, 5, 4), make(name, 4, 2)], dropout=0.5))
     x, states = draw(1, tools.B, tools.D), [state_for(layer) for layer in stack.layers]
-    (hs, last), _ = stack.forward(x, states)
-    after, _ = stack.step(x[0], states)
-    for a, b in zip(tools.leaves(last), tools.leaves(after), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-14)
-    np.testing.assert_array_equal(hs[0], last[-1][0])
+    outputs = []
+    for seed in (None, 0, 1):
+        (hs, last), _ = stack.forward(x, states, rng=None if seed is None else np.random.default_rng(seed))
+        after, _ = stack.step(x[0], states, rng=None if seed is None else np.random.default_rng(seed))
+        for a, b in zip(tools.leaves(last), tools.leaves(after), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(hs[0], last[-1][0])
+        outputs.append(hs.tobytes())
+    assert len(set(outputs)) == 3
+
+
+def test_both_kinds_of_gru_are_what_they_say(tools):
+    x, state = draw(tools.T, tools.B, tools.D), (draw(tools.B, tools.H),)
+    outputs = []
+    for reset_after in (True, False):
+        layer = tools.scatter_weights(make("gru" if reset_after else "gru, reset before"))
+        weights = [p.data for p in (layer.Wx, layer.Wh, layer.bx, layer.bh)]
+        expected, _ = F.gru.forward(x, *state, *weights, tools.MASK, reset_after)
+        (hs, _), _ = layer.forward(x, state, tools.MASK)
+        np.testing.assert_array_equal(hs, expected[0])
+        outputs.append(hs)
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-3
 
 
 def test_no_state_is_a_state_of_zeros(tools, name):

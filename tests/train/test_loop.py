@@ -12,6 +12,7 @@ import pytest
 
 from minis2s import optim
 from minis2s.data import Pair, make_batch
+from minis2s.decode import Hypothesis
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig
 from minis2s.train.checkpoint import load_checkpoint
@@ -149,6 +150,20 @@ def test_score_of_the_dev_data():
         trainer.workers.close()
 
 
+def test_score_of_outputs_known_beforehand(monkeypatch):
+    """Right, one edit away, and right by the second answer."""
+    trainer = make_trainer()
+    outputs = {"abc": "cba", "dd": "d", "bca": "a"}
+    encode = trainer.translator.target.encode
+
+    def search(batch):
+        return [[Hypothesis(encode(outputs[DEV[i].source]), 0.0, 0.0, True)] for i in batch.index]
+
+    monkeypatch.setattr(trainer.translator, "search", search)
+    _, error_rate, exact = trainer.score_dev()
+    assert error_rate == 1 / (3 + 2 + 1) and exact == 2 / 3
+
+
 def test_only_the_first_dev_sentences_count():
     trainer = make_trainer(dev_sentences=2)
     assert len(trainer.dev) == len(trainer.dev_references) == 2
@@ -251,10 +266,19 @@ def test_whichever_end_comes_first():
 
 # -- Ctrl-C and resuming --------------------------------------------------------------------------
 
+# not one token is ever right, so the error rate is always 1, and the plateau lowers the learning rate
+HOPELESS = [Pair("abc", ("z" * 40,))]
 HARD = {"teacher_forcing": 0.6, "forcing_decay": "linear", "smoothing": 0.1}
 RUNS = {
     "adam, 2 threads": {"threads": 2, "model": {"dropout": 0.3}, **HARD},
-    "sgd, plateau": {"optimizer": "sgd", "lr": 0.3, "schedule": "plateau", "evaluations": 12, "epochs": 8},
+    "sgd, plateau": {
+        "optimizer": "sgd",
+        "lr": 0.3,
+        "schedule": "plateau",
+        "evaluations": 12,
+        "epochs": 8,
+        "dev_pairs": HOPELESS,
+    },
     "adamw, cosine": {
         "optimizer": "adamw",
         "weight_decay": 0.1,
@@ -271,7 +295,8 @@ def unbroken(request, tmp_path_factory):
     trainer = make_trainer(tmp_path_factory.mktemp("unbroken"), **options)
     trainer.run(quiet=True)
     if trainer.plateau is not None:  # its memory matters
-        assert len({row["lr"] for row in trainer.history[4:]}) > 1
+        rates = [row["lr"] for row in trainer.history]
+        assert rates[0] == 0.3 and rates[-1] == 0.3 / 8 and len(set(rates)) == 4
     return options, trainer
 
 
@@ -290,8 +315,8 @@ def assert_same_end(trainer: Trainer, unbroken: Trainer) -> None:
 def test_interrupted_twice_and_resumed_it_is_the_unbroken_run(tmp_path, unbroken):
     options, expected = unbroken
     per_epoch = len(expected.batches)
-    # in the middle of an epoch; as the last step of an epoch; the first part starts anew, the rest resume
-    for n, stop in enumerate((per_epoch // 2 + 1, 2 * per_epoch, None)):
+    # in the middle of the first epoch, then after the last but one; the first part starts anew, the rest resume
+    for n, stop in enumerate((per_epoch // 2 + 1, expected.total - per_epoch, None)):
         trainer = make_trainer(tmp_path, **options)
         if n > 0:
             trainer.load()
@@ -567,7 +592,7 @@ def fail_writing(monkeypatch, code: int) -> None:
     def refuse(*args):
         raise OSError(code, "refused")
 
-    monkeypatch.setattr("minis2s.train.checkpoint.os.fsync", refuse)
+    monkeypatch.setattr("minis2s.files.os.fsync", refuse)
 
 
 @pytest.mark.parametrize("code, words", [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])

@@ -77,6 +77,20 @@ def test_a_wide_beam_finds_nothing_worse_than_greedy():
         assert not one.finished or best.log_prob >= one.log_prob - 1e-5
 
 
+def test_the_length_penalty_counts():
+    translator = make()
+    batch = make_batch([Example(translator.source.encode("abc"), [])])
+    (plain,) = translator.search(batch, beam=4, nbest=4)
+    (found,) = translator.search(batch, beam=4, nbest=4, length_penalty=1.0)
+    assert all(h.score == h.log_prob for h in plain)
+    for h in found:
+        length = len(h.tokens) + h.finished
+        assert h.score == pytest.approx(h.log_prob / ((5 + length) / 6))
+    assert {t.score for t in translator.translate(["abc"], beam=4, nbest=4, length_penalty=1.0)[0]} == {
+        h.score for h in found
+    }
+
+
 def test_n_best_are_different_texts():
     (found,) = make().translate(["abc"], beam=5, nbest=5)
     assert len(found) == 5 and len({t.text for t in found}) == 5
