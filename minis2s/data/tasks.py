@@ -9,6 +9,7 @@ import datetime
 import importlib
 import re
 import string
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -56,20 +57,24 @@ MOST_PAIRS = 200_000  # there are enough different sums for this many
 def _draw(
     draw: Callable[[], Pair], size: int, samples: tuple[str, ...], same: Callable[[str], str] = str
 ) -> dict[str, list[Pair]]:
-    """Splits of pairs from ``draw``, all different, none a sample: test first, training last.
+    """Splits of pairs from ``draw``, all different, none a sample.
 
-    Two sources count as one when ``same`` maps them to the same text.
+    Two sources count as one when ``same`` maps them to the same text. A checksum of that text says
+    which split it may be in (80 % training, 10 % dev, 10 % test): filling one split after the other
+    would use up what is rare, such as sums of single digits, before training gets any.
     """
     seen = {same(source) for source in samples}
-    splits = {}
-    for split, count in (("test", TEST), ("dev", DEV), ("train", size)):
-        splits[split] = pairs = []
-        while len(pairs) < count:
-            pair = draw()
-            key = same(pair.source)
-            if key not in seen:
-                seen.add(key)
-                pairs.append(pair)
+    splits: dict[str, list[Pair]] = {"train": [], "dev": [], "test": []}
+    counts = {"train": size, "dev": DEV, "test": TEST}
+    while any(len(splits[split]) < counts[split] for split in splits):
+        pair = draw()
+        key = same(pair.source)
+        if key in seen:
+            continue
+        seen.add(key)
+        split = {0: "test", 1: "dev"}.get(zlib.crc32(key.encode()) % 10, "train")
+        if len(splits[split]) < counts[split]:
+            splits[split].append(pair)
     return splits
 
 
@@ -221,7 +226,18 @@ def _addition(rng: np.random.Generator, size: int | None) -> Task:
         a, b = number(), number()
         return Pair(f"{a}+{b}", (str(a + b),))
 
-    samples = ("1+1", "7+5", "9+99", "12+345", "123+45", "250+250", "808+80", "999+1", "600+400", "999+999")
+    samples = (
+        "9+99",
+        "12+345",
+        "25+75",
+        "123+45",
+        "250+250",
+        "808+80",
+        "999+1",
+        "31+41",
+        "600+400",
+        "999+999",
+    )
     return Task(
         name="addition",
         description="sums of two numbers of one to three digits",
