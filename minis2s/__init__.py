@@ -55,7 +55,8 @@ if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happen
     from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
     from minis2s.plots import plot_attention, plot_history
     from minis2s.train.checkpoint import load_checkpoint, save_checkpoint
-    from minis2s.train.loop import Diverged, TrainConfig, Trainer
+    from minis2s.train.config import TrainConfig
+    from minis2s.train.loop import Diverged, Trainer
     from minis2s.train.metrics import Metric, bleu, edit_distance, score, token_error_rate
     from minis2s.train.translator import Translation, Translator
 
@@ -75,7 +76,8 @@ HOMES = {
     "optim": "SGD Adam AdamW clip_global_norm",
     "plots": "plot_attention plot_history",
     "train.checkpoint": "load_checkpoint save_checkpoint",
-    "train.loop": "Diverged TrainConfig Trainer",
+    "train.config": "TrainConfig",
+    "train.loop": "Diverged Trainer",
     "train.metrics": "Metric bleu edit_distance score token_error_rate",
     "train.translator": "Translation Translator",
 }

@@ -108,6 +108,14 @@ def json_value(obj: Any) -> Any:
     return None if isinstance(obj, float) and not math.isfinite(obj) else obj
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there. Raises UserError when that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot("make the folder", path, error) from None
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write to; at the end of the `with` block it becomes `path`, all of it at once.

@@ -15,7 +15,8 @@ from minis2s.data import Example, Pair, make_batch
 from minis2s.decode import beam_search, greedy, sample
 from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
-from minis2s.train.loop import TrainConfig, train
+from minis2s.train.config import TrainConfig
+from minis2s.train.loop import train
 from minis2s.train.translator import Translator
 
 

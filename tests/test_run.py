@@ -8,7 +8,7 @@ import pytest
 from minis2s.data import Pair, write_pairs
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig
-from minis2s.train.loop import TrainConfig
+from minis2s.train.config import TrainConfig
 from minis2s.train.run import (
     DataConfig,
     RunConfig,
@@ -18,9 +18,9 @@ from minis2s.train.run import (
     likely_tokenizer,
     load_data,
     load_translator,
-    make_folder,
     measure,
     metrics_for,
+    new_run_folder,
     translate_all,
 )
 from minis2s.train.translator import Translator
@@ -137,20 +137,20 @@ def test_doubts():
 
 def test_the_default_folder_is_the_first_that_is_free(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = [make_folder(None, "words", CONFIG) for _ in range(3)]
+    made = [new_run_folder(None, "words", CONFIG) for _ in range(3)]
     assert [path.as_posix() for path in made] == ["runs/words", "runs/words-2", "runs/words-3"]
     assert all(RunConfig.load(path) == CONFIG for path in made)
 
 
 def test_a_named_folder_must_be_free(tmp_path):
-    make_folder(tmp_path / "a" / "b", "words", CONFIG)
+    new_run_folder(tmp_path / "a" / "b", "words", CONFIG)
     with pytest.raises(UserError, match="not empty"):
-        make_folder(tmp_path / "a" / "b", "words", CONFIG)
+        new_run_folder(tmp_path / "a" / "b", "words", CONFIG)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        make_folder(tmp_path / "file", "words", CONFIG)
+        new_run_folder(tmp_path / "file", "words", CONFIG)
     with pytest.raises(UserError, match="a part of the path is a file"):
-        make_folder(tmp_path / "file" / "b", "words", CONFIG)
+        new_run_folder(tmp_path / "file" / "b", "words", CONFIG)
 
 
 def test_no_translator_in_a_folder_is_said(tmp_path, translator):

@@ -21,7 +21,8 @@ from minis2s.models import ModelConfig
 from minis2s.models.decoder import KINDS
 from minis2s.nn import CELLS
 from minis2s.nn.attention import SCORES
-from minis2s.train.loop import FORCING_DECAYS, OPTIMIZERS, SCHEDULES, TrainConfig, Trainer
+from minis2s.train.config import FORCING_DECAYS, OPTIMIZERS, SCHEDULES, TrainConfig
+from minis2s.train.loop import Trainer
 from minis2s.train.run import (
     LAST,
     DataConfig,
@@ -31,7 +32,7 @@ from minis2s.train.run import (
     checksum,
     doubts,
     load_data,
-    make_folder,
+    new_run_folder,
 )
 from minis2s.train.translator import Translator
 
@@ -307,7 +308,7 @@ def run(args: argparse.Namespace) -> int:
         folder = Path(args.out)
         config.save(folder)
     else:
-        folder = make_folder(args.out, config.data.name, config)
+        folder = new_run_folder(args.out, config.data.name, config)
     if not args.quiet:
         introduce(config, splits, translator, folder)
 

@@ -24,79 +24,15 @@ from tqdm import tqdm
 from minis2s import optim, schedules
 from minis2s.data import Batch, Pair, encode_pairs, make_batch, make_batches
 from minis2s.errors import UserError
-from minis2s.files import cannot, write_text
+from minis2s.files import make_folder, write_text
 from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from minis2s.train.config import TrainConfig, learning_rate, make_optimizer, teacher_forcing
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.parallel import Workers
 from minis2s.train.translator import Translator
 
-OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "linear", "cosine", "inverse-sqrt", "plateau")
 FAR_OFF = 10**9  # steps; when the end of a run cannot be told yet
 MAY_CHANGE = ("epochs", "minutes", "patience")  # when a run is resumed: all that says where it ends
-FORCING_DECAYS = ("constant", "linear", "exponential", "inverse-sigmoid")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The run ends after `epochs` or `minutes`, whichever comes first.
-
-    lr is the peak of the schedule, reached after `warmup` steps. teacher_forcing is the chance of
-    feeding the right token at the end of the run; forcing_decay says how it gets there from 1
-    ("constant": it is that from the start). evaluations is how many times, evenly spread, the dev
-    data are looked at (their first `dev_sentences`); after `patience` of them without a better
-    error rate the run stops early. betas are Adam's and AdamW's; momentum is SGD's.
-    """
-
-    epochs: int | None = 10
-    minutes: float | None = None
-    batch_tokens: int = 1000
-    optimizer: str = "adam"
-    lr: float = 0.002
-    betas: tuple[float, float] = (0.9, 0.99)
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "linear"
-    warmup: int = 200
-    clip: float = 5.0
-    smoothing: float = 0.0
-    teacher_forcing: float = 1.0
-    forcing_decay: str = "constant"
-    evaluations: int = 10
-    dev_sentences: int = 1000
-    patience: int | None = None
-    seed: int = 0
-    threads: int = 1
-
-    def __post_init__(self):
-        if self.epochs is None and self.minutes is None:
-            raise ValueError("a run needs an end: give epochs, minutes, or both")
-        for name in (
-            "epochs",
-            "minutes",
-            "batch_tokens",
-            "lr",
-            "clip",
-            "evaluations",
-            "dev_sentences",
-            "patience",
-            "threads",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0, got {value}")
-        for name, known in (
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("forcing_decay", FORCING_DECAYS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.weight_decay and self.optimizer == "adam":
-            raise ValueError(f"adam has no weight_decay (got {self.weight_decay}): choose adamw or sgd")
-        for name in ("smoothing", "teacher_forcing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
 
 
 class Diverged(UserError):
@@ -230,8 +166,8 @@ class Trainer:
     def update(self, batch: Batch) -> None:
         """One step: gradient, clipping, optimizer."""
         total = self.planned_steps()
-        self.optimizer.lr = self.learning_rate(total)
-        self.forcing = self.teacher_forcing(total)
+        self.optimizer.lr = learning_rate(self.config, self.step + 1, total, self.plateau)
+        self.forcing = teacher_forcing(self.config, self.step, total)
         loss, tokens = self.workers.gradient(
             batch, teacher_forcing=self.forcing, smoothing=self.config.smoothing
         )
@@ -258,37 +194,6 @@ class Trainer:
         if self.step == 0:  # the clock has told nothing yet
             return int(min(self.total, FAR_OFF))
         return round(min(self.step / self.progress(), FAR_OFF))
-
-    def learning_rate(self, total: int) -> float:
-        """The learning rate of the step that comes next, in a run of `total` steps."""
-        c = self.config
-        schedule: schedules.Schedule
-        if c.schedule == "inverse-sqrt":
-            return schedules.InverseSquareRoot(c.lr, max(c.warmup, 1)).lr(self.step + 1)
-        if c.schedule == "plateau":
-            schedule = self.plateau
-        elif c.schedule == "linear":
-            schedule = schedules.LinearDecay(c.lr, max(total, 1))
-        elif c.schedule == "cosine":
-            schedule = schedules.CosineDecay(c.lr, max(total, 1))
-        else:
-            schedule = schedules.Constant(c.lr)
-        return schedules.WarmUp(max(c.warmup, 1), schedule).lr(self.step + 1)
-
-    def teacher_forcing(self, total: int) -> float:
-        """The teacher-forcing ratio of the step that comes next, in a run of `total` steps."""
-        end, decay = self.config.teacher_forcing, self.config.forcing_decay
-        if decay == "constant" or end == 1:
-            return end
-        if decay == "linear":
-            return schedules.LinearRatio((1 - end) / total, floor=end).ratio(self.step)
-        if decay == "exponential":
-            return max(end, schedules.ExponentialRatio(max(end, 0.01) ** (1 / total)).ratio(self.step))
-        # half-way down in the middle of the run: k log(k) = total / 2
-        k = math.e
-        for _ in range(20):
-            k = max(math.e, total / 2 / math.log(k))
-        return max(end, schedules.InverseSigmoidRatio(k).ratio(self.step))
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -451,23 +356,6 @@ class Sum:
 
     def clear(self) -> None:
         self.value, self.weight = 0.0, 0
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, if they are not there. Raises UserError when that is impossible."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot("make the folder", path, error) from None
-
-
-def make_optimizer(config: TrainConfig, parameters) -> optim.Optimizer:
-    """The optimizer that the configuration names."""
-    if config.optimizer == "sgd":
-        return optim.SGD(parameters, config.lr, config.momentum, weight_decay=config.weight_decay)
-    if config.optimizer == "adam":
-        return optim.Adam(parameters, config.lr, config.betas)
-    return optim.AdamW(parameters, config.lr, config.betas, weight_decay=config.weight_decay)
 
 
 @contextmanager

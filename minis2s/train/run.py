@@ -5,7 +5,7 @@
     history.csv    one row for each evaluation
     results.json   every figure of the final report; loss.png and attention.png: its two pictures
 
-`RunConfig` is config.json as an object, `load_data` reads the data that it describes, `make_folder`
+`RunConfig` is config.json as an object, `load_data` reads the data that it describes, `new_run_folder`
 claims the folder, `load_translator` and `measure` use what was trained.
 """
 
@@ -26,7 +26,7 @@ from minis2s.data import Pair, load_task, merge_sources, read_aligned, read_pair
 from minis2s.errors import UserError
 from minis2s.files import cannot, read_json, replacing, write_json
 from minis2s.models import ModelConfig
-from minis2s.train.loop import TrainConfig
+from minis2s.train.config import TrainConfig
 from minis2s.train.metrics import Metric, score
 from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator
 
@@ -202,7 +202,7 @@ def check_free(folder: str | Path) -> None:
         raise cannot("use", folder, error) from None
 
 
-def make_folder(folder: str | Path | None, name: str, config: RunConfig) -> Path:
+def new_run_folder(folder: str | Path | None, name: str, config: RunConfig) -> Path:
     """Make the run folder and write its config.json; returns its path.
 
     folder None: runs/NAME, or runs/NAME-2 and so on, whichever is the first that is not there.

@@ -16,7 +16,8 @@ from minis2s.decode import Hypothesis
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig
 from minis2s.train.checkpoint import load_checkpoint
-from minis2s.train.loop import Diverged, TrainConfig, Trainer, make_optimizer, train
+from minis2s.train.config import TrainConfig, make_optimizer
+from minis2s.train.loop import Diverged, Trainer, train
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.translator import Translator
 
@@ -666,73 +667,12 @@ def test_a_wrong_option_says_what_came(options, words):
 # -- the curves -----------------------------------------------------------------------------------
 
 
-def curve(trainer: Trainer, what: str, total: int) -> list[float]:
-    """The learning rate or teacher-forcing ratio at every step of a run of `total` steps."""
-    values = []
-    for step in range(total):
-        trainer.step = step
-        values.append(getattr(trainer, what)(total))
-    return values
-
-
-@pytest.mark.parametrize(
-    "schedule, middle, end",
-    [
-        ("constant", 1.0, 1.0),
-        ("linear", 0.5, 0.0),
-        ("cosine", 0.5, 0.0),
-        ("inverse-sqrt", math.sqrt(100 / 500), math.sqrt(100 / 1000)),
-        ("plateau", 1.0, 1.0),
-    ],
-)
-def test_learning_rate_curves(schedule, middle, end):
-    trainer = make_trainer(schedule=schedule, lr=0.4, warmup=100)
-    rates = np.array(curve(trainer, "learning_rate", 1000)) / 0.4
-    assert rates[0] == pytest.approx(0.01, rel=0.01)  # warming up
-    assert rates[49] == pytest.approx(0.5, abs=0.03) and rates[99] == pytest.approx(1, abs=0.1)
-    assert rates[499] == pytest.approx(middle, abs=0.01)
-    assert rates[-1] == pytest.approx(end, abs=0.01)
-    assert (np.diff(rates[:100]) > 0).mean() > 0.9 and (np.diff(rates[100:]) <= 0).all()
-
-
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "inverse-sqrt", "plateau"])
-def test_no_warm_up(schedule):
-    trainer = make_trainer(schedule=schedule, lr=0.4, warmup=0)
-    assert trainer.learning_rate(1000) == pytest.approx(0.4, rel=1e-3)
-
-
 def test_plateau_lowers_the_rate_in_a_run(monkeypatch):
     trainer = make_trainer(schedule="plateau", lr=0.01, warmup=1, evaluations=6)
     monkeypatch.setattr(trainer, "score_dev", lambda: (1.0, 0.5, 0.0))
     trainer.run(quiet=True)
     rates = [row["lr"] for row in trainer.history]
     assert rates[0] == 0.01 and rates[-1] == 0.005 and sorted(set(rates)) == [0.005, 0.01]
-
-
-@pytest.mark.parametrize(
-    "decay, middle",
-    [("linear", 0.625), ("exponential", 0.5), ("inverse-sigmoid", 0.5)],
-)
-def test_teacher_forcing_curves(decay, middle):
-    """From 1 at the start to the ratio asked for at the end."""
-    trainer = make_trainer(teacher_forcing=0.25, forcing_decay=decay)
-    ratios = np.array(curve(trainer, "teacher_forcing", 1000))
-    assert ratios[0] == pytest.approx(1, abs=0.02)
-    assert ratios[500] == pytest.approx(middle, abs=0.01)
-    assert ratios[-1] == pytest.approx(0.25, abs=0.01)
-    assert (np.diff(ratios) <= 1e-12).all() and ratios.min() >= 0.25 - 1e-12
-
-
-@pytest.mark.parametrize("decay", ["constant", "linear", "exponential", "inverse-sigmoid"])
-@pytest.mark.parametrize("end", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("total", [1, 2, 10, 10**9])
-def test_teacher_forcing_of_any_run_is_a_probability(decay, end, total):
-    trainer = make_trainer(teacher_forcing=end, forcing_decay=decay)
-    for step in (0, 1, 5, total - 1):
-        trainer.step = step
-        assert end <= trainer.teacher_forcing(total) <= 1
-    if decay == "constant" or end == 1:
-        assert trainer.teacher_forcing(total) == end
 
 
 def test_the_ratio_reaches_the_model_and_the_history(monkeypatch):
