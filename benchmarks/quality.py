@@ -25,7 +25,8 @@ from minis2s.data import merge_sources, read_pairs
 from minis2s.errors import UserError
 from minis2s.files import write_json
 from minis2s.models import ModelConfig
-from minis2s.train.loop import TrainConfig, train
+from minis2s.train.config import TrainConfig
+from minis2s.train.loop import train
 from minis2s.train.metrics import score
 from minis2s.train.translator import Translator
 
