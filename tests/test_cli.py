@@ -23,6 +23,8 @@ import pytest
 
 from minis2s import files
 from minis2s.cli import machine, main
+from minis2s.cli.report import easiest_to_look_at
+from minis2s.data import Pair
 from minis2s.train import run
 from minis2s.train.loop import Trainer
 
@@ -122,6 +124,7 @@ def test_every_printed_figure_is_in_results_json(trained):
     assert results["data"] == {"train": 36, "dev": 3, "test": 4, "source_tokens": 7, "target_tokens": 7}
     assert results["machine"]["numpy"] == np.__version__ and results["machine"]["cores"] >= 1
     assert results["machine"]["blas"]["name"]
+    assert len(results["history"]) == 2 and results["history"][-1] == training["last"]
 
 
 def test_the_model_that_is_measured_is_the_one_in_the_folder(trained, data):
@@ -210,6 +213,12 @@ def test_minutes_alone_replace_the_epochs_of_the_preset(data, tmp_path):
     assert result.code == 0
     training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
     assert (training["epochs"], training["minutes"]) == (None, 0.01)
+
+
+@pytest.mark.parametrize("lengths, drawn", [((3, 40, 41, 900), 40), ((900, 50, 60), 50), ((0,), 0)])
+def test_the_heat_map_is_one_that_can_be_looked_at(lengths, drawn):
+    samples = [(Pair("a" * n, ()), "") for n in lengths]
+    assert len(easiest_to_look_at(samples)[0].source) == drawn
 
 
 def test_a_model_without_attention_has_no_heat_map(data, tmp_path):
@@ -420,6 +429,15 @@ def test_an_option_that_contradicts_the_run_is_refused(trained):
     assert (folder / "config.json").read_bytes() == before
 
 
+def test_patience_may_change_on_resuming(data, tmp_path):
+    folder = tmp_path / "run"
+    assert minis2s("train", *on(data), *TINY, "--out", folder).code == 0
+    again = ["train", "--resume", "--out", folder, "--patience", "1"]
+    assert minis2s(*again).code == 0
+    training = json.loads((folder / "config.json").read_text(encoding="utf-8"))["training"]
+    assert (training["patience"], training["epochs"]) == (1, 2)
+
+
 def test_an_option_that_agrees_with_the_run_is_fine(trained, data):
     assert minis2s("train", *on(data), *TRAINED, "--resume", "--out", trained[0]).code == 0
 
@@ -476,6 +494,11 @@ def test_a_bad_table(name, content, said, data, tmp_path, empty):
     )
 
 
+def test_a_vocabulary_of_nothing(data, empty):
+    options = [*on(data), *TINY, "--min-count", "1000"]
+    refused("no token of the source side occurs 1000 times: choose a lower --min-count", "train", *options)
+
+
 def test_a_folder_in_place_of_a_table(data, tmp_path, empty):
     refused(str(tmp_path), "train", *on(data, dev=tmp_path), *TINY, "--out", "run")
 
@@ -525,7 +548,11 @@ def test_aligned_files_of_different_length(data, tmp_path, empty):
         (["train", "reverse", "--seed", "-1"], "argument --seed: must be a whole number, 0 or more"),
         (["train", "reverse", "--minutes", "-1"], "argument --minutes"),
         (["train", "reverse", "--size", "999999999"], "size of a task"),
-        (["train", "reverse", "--vocabulary", "3"], "must exceed the 4 special tokens"),
+        (["train", "reverse", "--vocabulary", "3"], "--vocabulary must exceed the 4 special tokens, got 3"),
+        (
+            ["train", "reverse", "--epochs", "1" + "0" * 400],
+            "argument --epochs: must be at most 1,000,000,000",
+        ),
         (
             ["train", "reverse", "--decoder", "bahdanau", "--input-feeding"],
             "input feeding belongs to the luong",

@@ -8,15 +8,19 @@ import argparse
 from minis2s.backend import NAMES
 from minis2s.cli.machine import MOST_THREADS, default_threads
 
+LARGEST = 10**9  # of anything that is counted: epochs, tokens, sizes
+
 
 def count(text: str) -> int:
-    """A whole number above 0."""
+    """A whole number above 0, and not absurdly large."""
     try:
         value = int(text)
     except ValueError:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"must be at most {LARGEST:,}, got {text[:20]}")
     return value
 
 

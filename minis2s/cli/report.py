@@ -11,6 +11,7 @@ import numpy as np
 
 import minis2s
 from minis2s.cli.machine import blas_settings, program, usable_cores
+from minis2s.data import Pair
 from minis2s.files import write_json
 from minis2s.plots import plot_attention, plot_history, png
 from minis2s.train.loop import Trainer
@@ -29,9 +30,7 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
     scores = measure(translator, pairs, task=config.data.task, progress=not quiet, **search)
     outputs = translate_all(translator, [pair.source for pair in splits.samples], **search)
     samples = [(pair, best.text) for pair, (best, *_) in zip(splits.samples, outputs, strict=True)]
-    # the longest that is still easy to look at
-    drawn = max(samples, key=lambda sample: (len(sample[0].source) <= 40, len(sample[0].source)))
-    pictures = draw(translator, trainer.history, drawn, folder)
+    pictures = draw(translator, trainer.history, easiest_to_look_at(samples), folder)
 
     seconds = trainer.history[-1]["seconds"]
     results = {
@@ -55,6 +54,7 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
             "best": trainer.best,
             "last": trainer.history[-1],
         },
+        "history": trainer.history,
         "pictures": pictures,
         "weights": translator.model.count(),
         "machine": machine(config.backend),
@@ -86,6 +86,16 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
     print(f'  {program()} translate {folder} "{samples[0][0].source}"')
     print(f"  {program()} evaluate {folder} --data FILE.tsv")
     print(f"  {program()} info {folder}")
+
+
+def easiest_to_look_at(samples: list[tuple[Pair, str]]) -> tuple[Pair, str]:
+    """The sample with the longest source of at most 40 characters, else the one with the shortest."""
+
+    def length(sample: tuple[Pair, str]) -> int:
+        return len(sample[0].source)
+
+    short = [sample for sample in samples if length(sample) <= 40]
+    return max(short, key=length) if short else min(samples, key=length)
 
 
 def draw(translator: Translator, history: list[dict], sample: tuple, folder: Path) -> dict[str, str]:

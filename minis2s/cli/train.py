@@ -16,13 +16,15 @@ from minis2s.cli.options import add_machine_options, count, number, positive, sh
 from minis2s.cli.report import report
 from minis2s.data import TASK_NAMES
 from minis2s.data.tokenizers import TOKENIZERS
+from minis2s.data.vocabulary import SPECIAL_TOKENS
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig
 from minis2s.models.decoder import KINDS
+from minis2s.models.encoder import BRIDGES
 from minis2s.nn import CELLS
 from minis2s.nn.attention import SCORES
 from minis2s.train.config import FORCING_DECAYS, OPTIMIZERS, SCHEDULES, TrainConfig
-from minis2s.train.loop import Trainer
+from minis2s.train.loop import MAY_CHANGE, Trainer
 from minis2s.train.run import (
     LAST,
     DataConfig,
@@ -46,8 +48,6 @@ PRESETS: dict[str | None, tuple[ModelConfig, TrainConfig]] = {
 }
 
 DECODERS = tuple(kind for kind in KINDS if kind != "plain")  # that one is --attention none
-BRIDGES = ("copy", "zero", "projection")
-MAY_CHANGE = ("epochs", "minutes")  # when a run is resumed
 ON_OFF = argparse.BooleanOptionalAction
 
 
@@ -161,6 +161,10 @@ def with_options(config, options: dict):
 def data_config(args: argparse.Namespace) -> DataConfig:
     """What the options say about the data."""
     files = {name: given_files(args, name) for name in ("train", "dev", "test")}
+    if args.vocabulary is not None and args.vocabulary <= len(SPECIAL_TOKENS):
+        raise UserError(
+            f"--vocabulary must exceed the {len(SPECIAL_TOKENS)} special tokens, got {args.vocabulary}"
+        )
     limits = {"max_vocabulary": args.vocabulary, "min_count": args.min_count or 1}
     if args.task is not None:
         for name in ("train", "dev", "test", "alternatives", "by", "source_tokenizer", "target_tokenizer"):
@@ -228,12 +232,10 @@ def resumed_config(args: argparse.Namespace) -> RunConfig:
                 f"the run in {args.out} was begun with {option(name)} {begun[name]}, which cannot become {value}: "
                 "leave the option out, or start a new run with another --out"
             )
-    if args.epochs is None and args.minutes is None:
-        return config
-    # the new end replaces the old one
-    return replace(
-        config, training=with_options(config.training, {"epochs": args.epochs, "minutes": args.minutes})
-    )
+    end = {} if args.patience is None else {"patience": args.patience}
+    if args.epochs is not None or args.minutes is not None:  # the one replaces the other
+        end |= {"epochs": args.epochs, "minutes": args.minutes}
+    return replace(config, training=with_options(config.training, end))
 
 
 def option(field: str) -> str:
@@ -244,7 +246,10 @@ def option(field: str) -> str:
 
 
 def build(config: RunConfig, splits: Splits) -> Translator:
-    """The untrained model of a run, on its backend."""
+    """The untrained model of a run, on its backend.
+
+    Raises UserError for options that do not go together, or leave no token in a vocabulary.
+    """
     try:
         translator = Translator.for_pairs(
             splits.train,
@@ -257,6 +262,11 @@ def build(config: RunConfig, splits: Splits) -> Translator:
         )
     except ValueError as error:  # options that do not go together
         raise UserError(str(error)) from None
+    for side, codec in (("source", translator.source), ("target", translator.target)):
+        if config.data.min_count > 1 and len(codec.vocabulary) == len(SPECIAL_TOKENS):
+            raise UserError(
+                f"no token of the {side} side occurs {config.data.min_count} times: choose a lower --min-count"
+            )
     return translator.to(array_module(config.backend))
 
 

@@ -174,26 +174,27 @@ class Trainer:
         loss = float(loss)
         self.norm = optim.clip_global_norm(self.parameters, self.config.clip)
         if not (math.isfinite(loss) and math.isfinite(self.norm)):
-            raise self.diverged(f"the loss is {loss} and the gradient norm {self.norm}")
+            raise self.diverged(self.step + 1, f"the loss is {loss} and the gradient norm {self.norm}")
         self.optimizer.step()
         self.step += 1
         self.losses.add(loss * tokens, tokens)
 
-    def diverged(self, what: str) -> Diverged:
-        """The error that says what has become of the run, and where its last good state is."""
+    def diverged(self, step: int, what: str) -> Diverged:
+        """The error that says at which step what became of the run, and where its last good state is."""
         kept = (
             f"the last good checkpoint is {self.out / 'last.npz'}" if self.saved else "nothing was saved yet"
         )
         return Diverged(
-            f"training stopped at step {self.step + 1}: {what}; {kept}; "
+            f"training stopped at step {step}: {what}; {kept}; "
             f"try a smaller learning rate (it was {self.optimizer.lr:g})"
         )
 
     def planned_steps(self) -> int:
-        """How many steps the whole run will have, as far as can be told now."""
-        if self.step == 0:  # the clock has told nothing yet
+        """How many steps the whole run will have, at least one, as far as can be told now."""
+        progress = self.progress()
+        if self.step == 0 or progress == 0:  # the clock has told nothing yet
             return int(min(self.total, FAR_OFF))
-        return round(min(self.step / self.progress(), FAR_OFF))
+        return max(1, round(min(self.step / progress, FAR_OFF)))
 
     # -- evaluation -------------------------------------------------------------------------------
 
@@ -242,7 +243,8 @@ class Trainer:
             loss, _ = self.model.loss(Batch(*map(self.model.on_device, batch)), reduction="sum")
             loss = float(loss)
             if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved
-                raise self.diverged(f"the loss on the dev data is {loss}")
+                what = f"the loss on the dev data is {loss} and the last gradient norm {self.norm}"
+                raise self.diverged(self.step, what)
             edits = length = exact = 0
             for i, (hypothesis,) in zip(batch.index, translator.search(batch), strict=True):
                 tokens = translator.target.vocabulary.decode(hypothesis.tokens)

@@ -252,6 +252,13 @@ def test_minutes_end_the_run(monkeypatch):
     np.testing.assert_allclose(rates[5:], [0.002 * (1 - s / 30) for s in range(4, 29)], atol=0.002 / 15)
 
 
+@pytest.mark.parametrize("minutes", [1e308, 1e-300])
+def test_planned_steps_when_the_clock_is_of_no_use(minutes):
+    trainer = make_trainer(epochs=None, minutes=minutes)
+    trainer.step = 1
+    assert trainer.planned_steps() == (10**9 if minutes > 1 else 1)
+
+
 def test_a_budget_that_is_gone_at_once_still_gives_an_evaluation(tmp_path):
     trainer = make_trainer(tmp_path, epochs=None, minutes=1e-9)
     trainer.run(quiet=True)
@@ -571,7 +578,8 @@ def test_weights_that_an_update_spoilt_are_never_saved(tmp_path, monkeypatch):
             trainer.parameters["decoder.output.W"].data[...] = math.nan
 
     monkeypatch.setattr(trainer.optimizer, "step", spoiling)
-    with pytest.raises(Diverged, match="the loss on the dev data is nan"):
+    # counted from 1: it was the third step that spoilt them
+    with pytest.raises(Diverged, match=r"stopped at step 3: the loss on the dev data is nan and .* norm \d"):
         trainer.run(quiet=True)
     arrays, meta = load_checkpoint(tmp_path / "last.npz")
     assert meta["step"] == 2 and all(np.isfinite(a).all() for a in arrays.values())
