@@ -13,6 +13,7 @@ from minis2s.train.run import (
     DataConfig,
     RunConfig,
     Splits,
+    bleu_tokenizer_for,
     checksum,
     doubts,
     likely_tokenizer,
@@ -185,6 +186,30 @@ def test_what_fails_in_a_thread_is_raised(translator, monkeypatch):
     monkeypatch.setattr(translator, "translate", fail)
     with pytest.raises(KeyboardInterrupt):
         translate_all(translator, ["a"] * 9, threads=3)
+
+
+@pytest.mark.parametrize(
+    "texts, name",
+    [
+        (["Il y a un chat.", "中"], "13a"),
+        (["", "1 2 3"], "13a"),
+        (["Где кот?"], "13a"),
+        (["고양이가 있어요."], "13a"),
+        (["我爱你。", "Tom 是谁？"], "zh"),
+        (["猫がいます。", "トムは誰ですか。"], "char"),
+    ],
+)
+def test_bleu_cuts_texts_without_spaces_by_character(texts, name):
+    assert bleu_tokenizer_for(texts) == name
+
+
+def test_bleu_of_chinese_sees_more_than_whole_sentences():
+    pytest.importorskip("sacrebleu")
+    pairs = [Pair("i love you", ("我爱你。",)), Pair("i love cats", ("我爱猫。",))]
+    words = Translator.for_pairs(
+        pairs, ModelConfig(hidden=8, embed=4), source_tokenizer="word", target_tokenizer="word"
+    )
+    assert "tok:zh" in measure(words, pairs)["bleu"].signature
 
 
 def test_measure_counts_what_the_translator_writes(translator):

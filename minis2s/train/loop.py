@@ -112,6 +112,7 @@ class Trainer:
         self.best: dict | None = None  # the row of the best evaluation
         self.best_weights: dict[str, np.ndarray] | None = None
         self.interrupted = False
+        self.ran = False  # `run` was called; it ends the threads and moves the best weights into the model
         self.saved = False  # whether last.npz is of this run
         self.norm = self.forcing = math.nan  # of the last step
         if self.out is not None:
@@ -120,7 +121,13 @@ class Trainer:
     # -- the loop ---------------------------------------------------------------------------------
 
     def run(self, *, quiet: bool = False) -> None:
-        """Train to the end, or until Ctrl-C, and leave the best weights in the model."""
+        """Train to the end, or until Ctrl-C, and leave the best weights in the model.
+
+        Raises RuntimeError when called again: the model is no longer where the optimizer stood.
+        """
+        if self.ran:
+            raise RuntimeError("a Trainer runs once: to go on, make a new one and load the run folder")
+        self.ran = True
         self.started = time.perf_counter()
         with closing(self.workers), stop_on_interrupt() as stopped, progress_bar(self, quiet) as bar:
             while self.progress() < 1 and not self.patience_exhausted():
@@ -252,7 +259,8 @@ class Trainer:
                 edits, length, exact = edits + e, length + n, exact + (e == 0)
             return loss, int(batch.tgt_mask.sum()), edits, length, exact
 
-        batches = make_batches(self.dev, batch_sentences=128)
+        # bounded in tokens too: the logits of 128 long sentences, (T, 128, V), can fill the memory
+        batches = make_batches(self.dev, batch_tokens=4 * self.config.batch_tokens, batch_sentences=128)
         loss, tokens, edits, length, exact = np.sum(self.workers.map(score, batches), axis=0)
         return float(loss / tokens), float(edits / max(length, 1)), float(exact / len(self.dev))
 

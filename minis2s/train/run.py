@@ -297,6 +297,19 @@ def metrics_for(task: str | None, translator: Translator) -> str:
     return "bleu" if by_word and importlib.util.find_spec("sacrebleu") else "tokens"
 
 
+def bleu_tokenizer_for(texts: Sequence[str]) -> str:
+    """How sacrebleu should cut texts into words: "13a", or by character where they have no spaces.
+
+    "zh" is its way with Chinese; Japanese is recognized by its kana, and cut into characters.
+    """
+    letters = [c for text in texts for c in text if c.isalpha()]
+    kana = sum("\u3040" <= c <= "\u30ff" for c in letters)
+    ideographs = sum("\u3400" <= c <= "\u9fff" for c in letters)
+    if 2 * (kana + ideographs) <= len(letters):
+        return "13a"
+    return "char" if 10 * kana > len(letters) else "zh"
+
+
 def measure(
     translator: Translator,
     pairs: Sequence[Pair],
@@ -315,5 +328,6 @@ def measure(
         [pair.targets for pair in pairs],
         kind=metrics_for(task, translator),
         tokenize=translator.target.tokenizer.tokenize,
+        bleu_tokenizer=bleu_tokenizer_for([pair.targets[0] for pair in pairs]),
         rng=np.random.default_rng(0),  # the same figures each time
     )

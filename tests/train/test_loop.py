@@ -259,6 +259,25 @@ def test_planned_steps_when_the_clock_is_of_no_use(minutes):
     assert trainer.planned_steps() == (10**9 if minutes > 1 else 1)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_trainer_runs_once(threads):
+    trainer = make_trainer(epochs=1, threads=threads)
+    trainer.run(quiet=True)
+    with pytest.raises(RuntimeError, match="a Trainer runs once: to go on, make a new one"):
+        trainer.run(quiet=True)
+
+
+def test_dev_batches_hold_few_sentences_where_they_are_long(monkeypatch):
+    areas = []
+    trainer = make_trainer(dev_pairs=[Pair("ab" * 30, ("ba" * 30,))] * 9, batch_tokens=50)
+    search = trainer.translator.search
+    monkeypatch.setattr(
+        trainer.translator, "search", lambda batch: areas.append(batch.src.size) or search(batch)
+    )
+    trainer.score_dev()
+    assert len(areas) == 3 and max(areas) <= 4 * 50
+
+
 def test_a_budget_that_is_gone_at_once_still_gives_an_evaluation(tmp_path):
     trainer = make_trainer(tmp_path, epochs=None, minutes=1e-9)
     trainer.run(quiet=True)
