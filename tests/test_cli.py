@@ -503,6 +503,17 @@ def test_a_folder_in_place_of_a_table(data, tmp_path, empty):
     refused(str(tmp_path), "train", *on(data, dev=tmp_path), *TINY, "--out", "run")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are for POSIX")
+def test_a_pipe_in_place_of_a_table(data, tmp_path, empty):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)  # with a writer there, opening the pipe to read does not wait
+    try:
+        refused("is a pipe, which can be read only once", "train", *on(data, train=pipe), *TINY)
+    finally:
+        os.close(end)
+
+
 def test_aligned_files_of_different_length(data, tmp_path, empty):
     (tmp_path / "a").write_text("x\ny\n")
     (tmp_path / "b").write_text("x\n")
@@ -746,6 +757,28 @@ def test_ctrl_c_outside_training_is_one_line(trained, monkeypatch):
     monkeypatch.setattr("minis2s.cli.info.show_history", interrupt)
     code, _, err = minis2s("info", trained[0])
     assert (code, err) == (130, "minis2s: interrupted\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is for Linux")
+def test_output_to_a_full_disk(trained):
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "minis2s", "info", str(trained[0])]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", env=env)
+    assert done.returncode == 2
+    assert done.stderr == "minis2s: error: the system refuses to go on: No space left on device\n"
+
+
+def test_closed_streams(trained, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["info", str(trained[0])]) == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "stdin", None)
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert main(["translate", str(trained[0])]) == 2
+    assert "standard input is closed" in err.getvalue()
 
 
 def test_a_reader_that_goes_away(trained, tmp_path):

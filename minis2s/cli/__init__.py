@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; `argv` is what follows "minis2s". Returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv or bool(os.environ.get("MINIS2S_DEBUG"))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # texts are UTF-8, whatever the locale says
@@ -92,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # whoever read our output (head, less) has gone; Python's last flush must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # files have their own messages: what is left is our output, on a full disk
+        return fail(f"the system refuses to go on: {error.strerror or error}", 2, debug)
     except MemoryError:
         return fail("there is not enough memory: try a smaller --batch-tokens, --hidden or --beam", 2, debug)
     except Exception as error:  # noqa: BLE001 -- nobody should have to read a traceback

@@ -65,8 +65,10 @@ def valid(text: str) -> str:
 def standard_input() -> Iterator[list[str]]:
     """The lines of standard input, without line ends, some at a time.
 
-    Raises UserError, naming the line, when one is not UTF-8.
+    Raises UserError, naming the line, when one is not UTF-8, and when there is no standard input.
     """
+    if sys.stdin is None:
+        raise UserError("there is nothing to translate: standard input is closed, and no TEXT is given")
     size = LINES_AT_ONCE
     if sys.stdin.isatty():
         size = 1

@@ -12,6 +12,7 @@ claims the folder, `load_translator` and `measure` use what was trained.
 import hashlib
 import importlib.util
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -157,9 +158,11 @@ def read_files(paths: Sequence[str], *, alternatives: bool) -> list[Pair]:
 
 
 def checksum(path: str) -> str:
-    """SHA-256 of a file. Raises UserError when it cannot be read."""
+    """SHA-256 of a file. Raises UserError when it cannot be read, or is a pipe."""
     try:
         with open(path, "rb") as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise UserError(f"{path} is a pipe, which can be read only once: save it as a file first")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise cannot("read", path, error) from None
