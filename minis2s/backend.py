@@ -4,6 +4,7 @@ The module is read from the arrays (``xp = xp_of(x)``), never from a global swit
 program can use both. This is the only file that imports CuPy, the fused kernels aside.
 """
 
+import ctypes
 import sys
 from types import ModuleType
 from typing import Any
@@ -96,3 +97,23 @@ def scatter_add(out: Array, ids: Array, values: Array) -> None:
     sorted_ids = ids[order]
     starts = np.flatnonzero(np.concatenate(([True], sorted_ids[1:] != sorted_ids[:-1])))
     out[sorted_ids[starts]] += np.add.reduceat(values[order], starts, axis=0)
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep freed memory for the next arrays, instead of giving it to the system.
+
+    A training step frees all its arrays, and the next one needs the same sizes again. By default
+    glibc hands large blocks back and fetches them anew, and the system clears every page of them
+    once more: a sixth to a quarter of a step's time with small models. The process then stays as
+    large as its largest step. This is a setting of the whole process; C libraries other than glibc
+    have no such call, and nothing is changed there.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not on Linux, or another C library
+        return
+    # names and numbers of the options: mallopt(3)
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+    mallopt(M_TRIM_THRESHOLD, 2**30)  # bytes that may lie unused before any are given back
+    mallopt(M_MMAP_THRESHOLD, 2**30)  # bytes from which a block is fetched from the system on its own
+    mallopt(M_ARENA_MAX, 1)  # one heap for all threads: those of further threads end at 64 MB

@@ -101,8 +101,9 @@ def general_scores_backward(dout: Array, cache: GeneralScoresCache) -> tuple[Arr
     # scores = projected . keys
     dprojected, dkeys = dot_scores_backward(dout, dot)
     # projected = query W
-    dquery = dprojected @ W.T
-    dW = query.reshape(-1, Q).T @ dprojected.reshape(-1, M)
+    rows = dprojected.reshape(-1, M)
+    dquery = (rows @ W.T).reshape(query.shape)
+    dW = query.reshape(-1, Q).T @ rows
     return dquery, dkeys, dW
 
 

@@ -73,11 +73,10 @@ def cross_entropy_backward(dout: Array | float, cache: CrossEntropyCache) -> Arr
     # loss = sum over tokens of weight * surprise
     dsurprise = dout * weight
     # surprise = -sum_v target_distribution * log softmax(logits)
-    dlogits = probs.copy()  # in C order, whatever the order of probs: the reshape below must be a view
-    if smoothing:
-        dlogits -= smoothing / V
-    dlogits.reshape(T * B, V)[xp.arange(T * B), targets.reshape(-1)] -= 1 - smoothing
-    dlogits *= dsurprise[..., None]
+    dlogits = xp.empty((T, B, V), dtype=probs.dtype)  # in C order, so that the reshape below is a view
+    xp.multiply(probs - smoothing / V if smoothing else probs, dsurprise[..., None], out=dlogits)
+    rows, flat_targets = xp.arange(T * B), targets.reshape(-1)
+    dlogits.reshape(T * B, V)[rows, flat_targets] -= (1 - smoothing) * dsurprise.reshape(-1)
     return dlogits
 
 
