@@ -104,9 +104,9 @@ def keep_freed_memory() -> None:
 
     A training step frees all its arrays, and the next one needs the same sizes again. By default
     glibc hands large blocks back and fetches them anew, and the system clears every page of them
-    once more: a sixth to a quarter of a step's time with small models. The process then stays as
-    large as its largest step. This is a setting of the whole process; C libraries other than glibc
-    have no such call, and nothing is changed there.
+    once more: a tenth to a quarter of the time of a step. The process then stays as large as its
+    largest step. This is a setting of the whole process; C libraries other than glibc have no such
+    call, and nothing is changed there.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -4,6 +4,9 @@ CuPy is replaced by small fakes here: what the package does when CuPy is missing
 a GPU can then be seen on any machine. tests/test_strict_cupy.py runs the computations.
 """
 
+import os
+import platform
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from minis2s import backend
-from minis2s.backend import array_module, known_modules, scatter_add, to_numpy, xp_of
+from minis2s.backend import array_module, keep_freed_memory, known_modules, scatter_add, to_numpy, xp_of
 from minis2s.errors import UserError
 
 
@@ -195,3 +198,38 @@ def test_scatter_add_refuses_ids_outside_the_table():
 
 def test_the_backends_are_listed():
     assert backend.NAMES == ("numpy", "cupy")
+
+
+PAGE_FAULTS = """
+import resource, sys
+import numpy as np
+from minis2s.backend import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+np.ones(2**20)  # 8 MB, once: what the repetitions can use again
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    np.ones(2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_freed_memory_is_kept_for_the_next_arrays():
+    def faults(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", PAGE_FAULTS, how], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    pages = 20 * 2**23 // os.sysconf("SC_PAGE_SIZE")
+    assert faults("keep") < pages / 20
+    # without it every page is fetched again, or every huge page: the test can tell the two apart
+    assert faults("keep") < faults("leave")
+
+
+def test_keeping_freed_memory_does_nothing_where_the_c_library_cannot(monkeypatch):
+    def none(name):
+        raise OSError("no such library")
+
+    monkeypatch.setattr("minis2s.backend.ctypes.CDLL", none)
+    keep_freed_memory()
