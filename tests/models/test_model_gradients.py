@@ -168,6 +168,22 @@ def test_coins_are_drawn_with_the_given_chance(tools):
     assert 0.6 < np.mean(shares) < 0.8
 
 
+def test_every_sentence_and_every_step_has_a_coin_of_its_own(tools, monkeypatch):
+    model, batch = tools.model(), tools.batch()
+    forward, seen = model.forward, []
+    monkeypatch.setattr(
+        model,
+        "forward",
+        lambda *args, coins, **rest: seen.append(coins) or forward(*args, coins=coins, **rest),
+    )
+    for seed in range(200):
+        model.loss(batch, teacher_forcing=0.5, rng=np.random.default_rng(seed))
+    coins = np.stack(seen)
+    assert coins.shape[1:] == batch.tgt_in.shape
+    between = np.corrcoef(coins.reshape(200, -1).T) - np.eye(batch.tgt_in.size)
+    assert np.abs(between).max() < 0.4  # of 200 throws; a coin that two share would give 1
+
+
 # -- the bridge -----------------------------------------------------------------------------------
 
 
