@@ -222,8 +222,8 @@ def test_freed_memory_is_kept_for_the_next_arrays():
         return int(done.stdout)
 
     pages = 20 * 2**23 // os.sysconf("SC_PAGE_SIZE")
-    assert faults("keep") < pages / 20
-    # without it every page is fetched again, or every huge page: the test can tell the two apart
+    assert faults("keep") < 100 < pages
+    # without it every page is fetched again (or every huge page, which are 512 times fewer)
     assert faults("keep") < faults("leave")
 
 
