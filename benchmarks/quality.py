@@ -1,10 +1,10 @@
 """How good are trained models? Trains on real data for a given time and scores the test file.
 
-    python benchmarks/quality.py g2p --minutes 20          English spelling to phonemes
-    python benchmarks/quality.py translation --minutes 60  English to French
+    python benchmarks/quality.py g2p --data DIR --minutes 20          English spelling to phonemes
+    python benchmarks/quality.py translation --data DIR --minutes 60  English to French
 
-The data are the folders cmudict_g2p and tatoeba_fra (see --data): train.tsv, dev.tsv and
-test.tsv with one source and one or several targets a line. A table goes to the screen and all
+DIR holds the folders cmudict_g2p and tatoeba_fra, each with train.tsv, dev.tsv and test.tsv: a
+source and one or several targets a line (benchmarks/README.md says where they come from). A table goes to the screen and all
 figures into RUN/quality.json. Training uses train.tsv only; dev.tsv picks the best checkpoint;
 test.tsv is read once, at the end.
 """
@@ -21,16 +21,15 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
+from minis2s.backend import keep_freed_memory
 from minis2s.data import merge_sources, read_pairs
 from minis2s.errors import UserError
 from minis2s.files import write_json
 from minis2s.models import ModelConfig
 from minis2s.train.config import TrainConfig
-from minis2s.train.loop import train
+from minis2s.train.loop import Trainer
 from minis2s.train.metrics import score
 from minis2s.train.translator import Translator
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 SETTINGS = {
     "g2p": {
@@ -67,15 +66,14 @@ def main() -> int:
     parser.add_argument("--hidden", type=int)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--dropout", type=float)
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder with the data folders")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds the data folders")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/quality-TASK-MINUTES)")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     setting = SETTINGS[arguments.task]
     folder = arguments.data / setting["folder"]
     if not folder.is_dir():
-        print(f"skipped: {folder} is absent", file=sys.stderr)
-        return 0
+        raise UserError(f"{folder} is absent: --data names the folder that holds {setting['folder']}")
     out = arguments.out or Path("runs") / f"quality-{arguments.task}-{arguments.minutes:g}"
     out.mkdir(parents=True, exist_ok=True)
 
@@ -106,7 +104,11 @@ def main() -> int:
         threads=arguments.threads,
         **setting["train"],
     )
-    trainer = train(translator, pairs["train"], dev, config, out=out, resume=arguments.resume)
+    keep_freed_memory()
+    trainer = Trainer(translator, pairs["train"], dev, config, out=out)
+    if arguments.resume:
+        trainer.load()
+    trainer.run()
     last = trainer.history[-1]
     print(
         f"{last['seconds'] / 60:.1f} minutes, {last['epoch']:.1f} epochs, {last['step']} steps, "

@@ -32,6 +32,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from minis2s.backend import keep_freed_memory
 from minis2s.data import Batch, Codec, Example, encode_pairs, make_batch, make_batches, read_pairs, tokenizer
 from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.optim import Adam, clip_global_norm
@@ -101,6 +102,7 @@ class Ours:
     def __init__(self, case: Case, threads: int):
         config = ModelConfig(bidirectional=case.bidirectional, embed=case.E, hidden=case.H)
         self.model = Seq2Seq(config, case.V_source, case.V_target, rng=np.random.default_rng(1))
+        keep_freed_memory()  # as the command line does
         self.workers = Workers(self.model, threads)
         self.parameters = self.model.parameters()
         self.optimizer = Adam(self.parameters, LR)
@@ -296,16 +298,15 @@ def main() -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=ROOT.parent / "shared/data/cmudict_g2p/train.tsv",
-        help="words and phonemes of the case cmudict (%(default)s)",
+        help="a train.tsv of words and phonemes, for the case cmudict (without it that case is left out)",
     )
     parser.add_argument("--plain-adam", action="store_true", help="torch's default Adam, not its fused one")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     options = parser.parse_args()
 
     cases = options.cases
-    if "cmudict" in cases and not options.data.is_file():
-        print(f"case cmudict is left out: there is no {options.data} (--data says where it is)")
+    if "cmudict" in cases and (options.data is None or not options.data.is_file()):
+        print(f"case cmudict is left out: --data should name its train.tsv, got {options.data}")
         cases = [name for name in cases if name != "cmudict"]
     state = machine()
     print("\n".join(f"{name}: {value}" for name, value in state.items()))

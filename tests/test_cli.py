@@ -280,7 +280,7 @@ def test_evaluate_repeats_the_figures_of_the_report(trained, data, tmp_path):
     assert result.code == 0
     metrics = [line for line in result.out.splitlines() if line.startswith("  ")]
     assert len(metrics) == 2 and all(line in report for line in metrics)
-    written = json.loads((folder / "evaluate-test.json").read_text())
+    written = json.loads((folder / "evaluate-test-beam5.json").read_text())
     assert written == json.loads((tmp_path / "figures.json").read_text())
     assert [metric["text"] for metric in written["scores"].values()] == [line.strip() for line in metrics]
 
@@ -296,14 +296,15 @@ def test_evaluate_takes_all_right_answers(trained, tmp_path):
         assert "exact match 100.0 %" in result.out
 
 
-def test_evaluate_needs_no_right_to_write_into_the_run_folder(trained, data, monkeypatch):
+def test_evaluate_and_info_need_no_right_to_write_into_the_run_folder(trained, data, monkeypatch):
     def refuse(*args):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(files.os, "replace", refuse)
-    result = minis2s("evaluate", trained[0], "--data", data["dev"])
-    assert result.code == 0 and "exact match" in result.out
-    assert "warning" in result.err and "read-only" in result.err
+    for command in (["evaluate", trained[0], "--data", data["dev"]], ["info", trained[0]]):
+        result = minis2s(*command)
+        assert result.code == 0 and "exact match" in result.out
+        assert "warning" in result.err and "read-only" in result.err
 
 
 def test_info_shows_model_data_history_and_results(trained):
@@ -317,6 +318,9 @@ def test_info_shows_model_data_history_and_results(trained):
     assert "2 evaluations" in out
     for metric in results["test"]["scores"].values():
         assert metric["text"] in out
+    figures = json.loads((folder / "info.json").read_text())
+    assert figures["weights"]["encoder.rnn.layers.0.forwards.Wx"] == [4, 16]
+    assert figures["weight_count"] == results["weights"] and len(figures["history"]) == 2
 
 
 def test_info_of_an_unfinished_run(trained, tmp_path):

@@ -16,7 +16,7 @@ from minis2s.decode import beam_search, greedy, sample
 from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
 from minis2s.train.config import TrainConfig
-from minis2s.train.loop import train
+from minis2s.train.loop import Trainer
 from minis2s.train.translator import Translator
 
 
@@ -212,7 +212,8 @@ def trained(translator: Translator, **options):
     """The history of a short run, the clock left out, and the weights that it ends with."""
     pairs = [Pair(text, (text[::-1],)) for text in ("abc", "a", "bca", "cc", "cabba", "b", "ac", "bbcc")]
     config = TrainConfig(epochs=3, batch_tokens=12, lr=0.05, warmup=2, evaluations=3, **options)
-    trainer = train(translator, pairs, pairs[:3], config, quiet=True)
+    trainer = Trainer(translator, pairs, pairs[:3], config)
+    trainer.run(quiet=True)
     history = [{key: x for key, x in row.items() if key != "seconds"} for row in trainer.history]
     return history, list(translator.model.state().values())
 

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, results)
     try:
-        write_json(folder / f"evaluate-{files[0].stem}.json", results)
+        write_json(folder / f"evaluate-{files[0].stem}-beam{args.beam}.json", results)
     except UserError as error:  # a model that somebody else shares: the figures are on the screen
         print(f"minis2s: warning: {error}", file=sys.stderr)
     return 0

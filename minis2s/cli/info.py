@@ -1,11 +1,12 @@
 """`minis2s info RUN`: what a run folder holds, whether the run is finished or not."""
 
 import argparse
+import sys
 from pathlib import Path
 from textwrap import fill
 
 from minis2s.errors import UserError
-from minis2s.files import read_json
+from minis2s.files import read_json, write_json
 from minis2s.train.checkpoint import load_checkpoint
 from minis2s.train.run import BEST, CONFIG, LAST, RESULTS, RunConfig
 from minis2s.train.translator import Translator
@@ -44,6 +45,18 @@ def run(args: argparse.Namespace) -> int:
     show_history(training)
     if results is not None:
         show_results(results)
+    figures = {
+        "weights": {}
+        if translator is None
+        else {name: list(p.data.shape) for name, p in translator.model.parameters().items()},
+        "weight_count": None if translator is None else translator.model.count(),
+        "history": training.get("history", []),
+        "results": results,
+    }
+    try:
+        write_json(folder / "info.json", figures)
+    except UserError as error:  # a model that somebody else shares: the figures are on the screen
+        print(f"minis2s: warning: {error}", file=sys.stderr)
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from minis2s.backend import array_module
+from minis2s.backend import array_module, keep_freed_memory
 from minis2s.cli.machine import blas_settings, default_threads, program
 from minis2s.cli.options import add_machine_options, count, number, positive, share, whole
 from minis2s.cli.report import report
@@ -322,6 +322,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         introduce(config, splits, translator, folder)
 
+    keep_freed_memory()
     trainer = Trainer(translator, splits.train, splits.dev, config.training, out=folder)
     if args.resume and (folder / LAST).exists():
         trainer.load()

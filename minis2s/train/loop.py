@@ -39,31 +39,6 @@ class Diverged(UserError):
     """The loss or the gradient became NaN or infinite; the weights are those before that step."""
 
 
-def train(
-    translator: Translator,
-    train_pairs: Sequence[Pair],
-    dev_pairs: Sequence[Pair],
-    config: TrainConfig | None = None,
-    *,
-    out: str | Path | None = None,
-    resume: bool = False,
-    quiet: bool = False,
-) -> "Trainer":
-    """Train `translator` in place; it ends with the weights that did best on the dev data.
-
-    out: a folder for best.npz, last.npz and history.csv; None keeps nothing on disk.
-    Returns the Trainer, whose `history` is a list of one dict per evaluation.
-
-    Raises UserError for data without examples and when files cannot be written, Diverged when the
-    loss is no longer a number.
-    """
-    trainer = Trainer(translator, train_pairs, dev_pairs, config or TrainConfig(), out=out)
-    if resume:
-        trainer.load()
-    trainer.run(quiet=quiet)
-    return trainer
-
-
 class Trainer:
     """A training run and everything that must be kept to go on with it."""
 
@@ -315,6 +290,13 @@ class Trainer:
         arrays, meta = load_checkpoint(path)
         if meta.get("kind") != "training":
             raise UserError(f"{path} is not the state of a training run: give the folder of one")
+        try:
+            self.restore(path, arrays, meta)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error!r}): resume from another checkpoint") from None
+
+    def restore(self, path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
+        """Take over the state that `save` wrote into `path`."""
         begun = meta["translator"]["model"] | meta["config"]
         for name, value in (asdict(self.model.config) | asdict(self.config)).items():
             value = list(value) if isinstance(value, tuple) else value  # as JSON has it
@@ -385,6 +367,9 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.set()
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script: leave it so
+        yield asked.is_set
+        return
     before = signal.signal(signal.SIGINT, handler)
     try:
         yield asked.is_set

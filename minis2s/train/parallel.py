@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from minis2s.backend import Array, keep_freed_memory
+from minis2s.backend import Array
 from minis2s.data.batching import Batch, split_batch
 from minis2s.models import Seq2Seq
 
@@ -39,7 +39,6 @@ class Workers:
     def __init__(self, model: Seq2Seq, threads: int = 1):
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        keep_freed_memory()
         self.models = [model, *(replica(model, model.rng.spawn(1)[0]) for _ in range(threads - 1))]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 

@@ -17,7 +17,7 @@ from minis2s.errors import UserError
 from minis2s.models import ModelConfig
 from minis2s.train.checkpoint import load_checkpoint
 from minis2s.train.config import TrainConfig, make_optimizer
-from minis2s.train.loop import Diverged, Trainer, train
+from minis2s.train.loop import Diverged, Trainer
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.translator import Translator
 
@@ -70,7 +70,8 @@ def before_update(trainer: Trainer, monkeypatch, action) -> None:
 def test_it_learns_to_reverse(tmp_path):
     translator = Translator.for_pairs(PAIRS, ModelConfig(embed=16, hidden=32), seed=0)
     config = TrainConfig(epochs=60, batch_tokens=64, lr=0.01, warmup=20, evaluations=6)
-    trainer = train(translator, PAIRS, PAIRS, config, out=tmp_path, quiet=True)
+    trainer = Trainer(translator, PAIRS, PAIRS, config, out=tmp_path)
+    trainer.run(quiet=True)
     assert trainer.best["dev_exact"] > 0.95
     right = [found[0].text == w[::-1] for w, found in zip(WORDS, translator.translate(WORDS), strict=True)]
     assert np.mean(right) == trainer.best["dev_exact"]
@@ -432,9 +433,10 @@ def test_seconds_go_on_counting(tmp_path, monkeypatch):
     assert second.history[-1]["seconds"] == 2 * second.step
 
 
-def test_train_resumes(tmp_path, monkeypatch):
+def test_a_trainer_goes_on_where_another_was_stopped(tmp_path, monkeypatch):
     config = TrainConfig(epochs=3, batch_tokens=30, evaluations=4)
-    whole = train(make_translator(), RAGGED, DEV, config, out=tmp_path / "a", quiet=True)
+    whole = Trainer(make_translator(), RAGGED, DEV, config, out=tmp_path / "a")
+    whole.run(quiet=True)
     update = Trainer.update
 
     def stopping(self, batch):
@@ -443,9 +445,13 @@ def test_train_resumes(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "update", stopping)
-    assert train(make_translator(), RAGGED, DEV, config, out=tmp_path / "b", quiet=True).interrupted
+    stopped = Trainer(make_translator(), RAGGED, DEV, config, out=tmp_path / "b")
+    stopped.run(quiet=True)
+    assert stopped.interrupted
     monkeypatch.undo()
-    resumed = train(make_translator(), RAGGED, DEV, config, out=tmp_path / "b", resume=True, quiet=True)
+    resumed = Trainer(make_translator(), RAGGED, DEV, config, out=tmp_path / "b")
+    resumed.load()
+    resumed.run(quiet=True)
     assert_same_end(resumed, whole)
 
 
