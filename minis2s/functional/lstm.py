@@ -3,6 +3,9 @@
 Read `lstm_step_forward` first, then `lstm_step_backward`, which is the same lines read
 upward. `lstm_forward` and `lstm_backward` run the step over time, with every matrix product
 that need not wait for its predecessor taken out of the loop. Gate order: i, f, o, g.
+
+A name that ends in an underscore overwrites its argument. The outputs hs, h_last and c_last are
+views into the cache, for speed: read them, but do not write to them before the backward pass.
 """
 
 from typing import NamedTuple
@@ -78,7 +81,7 @@ def lstm_step_backward(dout: tuple[Array | None, Array | None], cache: LSTMStepC
         real = mask[:, None]
         dh_carried, dc_carried = xp.where(real, 0, dh), xp.where(real, 0, dc)
         dh, dc = xp.where(real, dh, 0), xp.where(real, dc, 0)
-    # h = o * tanh(c)
+    # h = o * tanh(c); c reaches the loss in two ways, through h and through the next step
     do = dh * tanh_c
     dc = dc + dh * o * (1 - tanh_c**2)
     # c = f * c_prev + i * g
@@ -87,6 +90,7 @@ def lstm_step_backward(dout: tuple[Array | None, Array | None], cache: LSTMStepC
     di = dc * g
     dg = dc * i
     # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
+    # with sigmoid' = sigmoid (1 - sigmoid) and tanh' = 1 - tanh**2
     dz = xp.concatenate([di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g**2)], axis=1)
     # z = x Wx + h_prev Wh + b
     dx = dz @ Wx.T
@@ -191,20 +195,19 @@ def lstm_backward(
             dh, dc = xp.where(real, dh, 0), xp.where(real, dc, 0)
         # h = o * tanh(c)
         do = dh * tanh_c[t]
-        dh *= o
-        dc += dh * (1 - tanh_c[t] ** 2)
+        dc += dh * o * (1 - tanh_c[t] ** 2)
         # c = f * c_prev + i * g
         df = dc * cs[t]
         di = dc * g
         dg = dc * i
-        dc *= f
+        dc *= f  # from here on, of the cell state before the step
         # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
         dz[t, :, 0] = di * i * (1 - i)
         dz[t, :, 1] = df * f * (1 - f)
         dz[t, :, 2] = do * o * (1 - o)
         dz[t, :, 3] = dg * (1 - g**2)
         # z = x Wx + h_prev Wh + b
-        dh = dz[t].reshape(B, 4 * H) @ WhT
+        dh = dz[t].reshape(B, 4 * H) @ WhT  # of the hidden state before the step
         if padded[t]:
             dh += dh_carried
             dc += dc_carried

@@ -8,6 +8,9 @@ Three kinds share this file and its operations:
 
 Where the inputs of all steps are known beforehand and no step waits for another's attention,
 `forward` runs all steps at once; otherwise it takes them one by one, as decoding does.
+
+Two words of the papers: the attentional state is h mixed with the context that attention found,
+and the readout is what makes it, on the way from the cells to the logits.
 """
 
 from typing import NamedTuple
@@ -61,6 +64,17 @@ class DecoderCache(NamedTuple):
     memory: Memory
 
 
+def top(cells: list[State]) -> Array:
+    """h (B, H) of the top layer: what asks the attention, and what is read out."""
+    return cells[-1][0]
+
+
+def add_to_top(dcells: list[State], dh: Array) -> list[State]:
+    """The gradients `dcells` of all cell states, with dh (B, H) added to that of the top layer's h."""
+    dh_top, *others = dcells[-1]
+    return [*dcells[:-1], (dh_top + dh, *others)]
+
+
 class Decoder(Layer):
     """Embedding, cells, attention, and the readout to logits; see the module's docstring."""
 
@@ -94,7 +108,7 @@ class Decoder(Layer):
     # -- one step, without the output layer -------------------------------------------------------
 
     def start(self, values: Array, mask: Array | None, cells: list[State]):
-        """Encoder states (S, B, M), their mask, initial cell states -> ((memory, state), project cache)."""
+        """Encoder states (S, B, M), their mask, initial cell states -> ((memory, state), cache of the keys)."""
         keys, project_cache = values, None
         if self.attention is not None:
             keys, project_cache = self.attention.project(values)
@@ -104,50 +118,63 @@ class Decoder(Layer):
         return (Memory(values, keys, mask), DecoderState(cells, feed)), project_cache
 
     def step(self, x: Array, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None):
-        """Embedded token x (B, E) -> ((attentional state (B, H), next state), cache)."""
+        """One target token: x (B, E), embedded -> ((attentional state (B, H), next state), cache).
+
+            plain      h = cells(x)               attentional = h
+            luong      h = cells(x)               context = attend(h)      attentional = readout(context, h)
+            bahdanau   context = attend(h_prev)   h = cells([x; context])  attentional = readout(context, h)
+
+        With input feeding, x is joined by the attentional state of the step before: cells([x; feed]).
+        Attention and readout work on (T, B, H); here T is 1.
+        """
         xp = xp_of(x)
-        attention_cache = None
+        context = attention_cache = None
         if self.kind == "bahdanau":
-            query = state.cells[-1][0]
-            context, attention_cache = self._attend(query[None], memory)
+            # context = attend(h_prev)
+            context, attention_cache = self._attend(top(state.cells)[None], memory)
             x = xp.concatenate([x, context[0]], axis=-1)
         elif self.input_feeding:
             x = xp.concatenate([x, state.feed], axis=-1)
+        # h = cells(x)
         cells, cells_cache = self.cells.step(x, state.cells, rng=rng)
-        h = cells[-1][0][None]
+        h = top(cells)[None]
         if self.kind == "luong":
+            # context = attend(h)
             context, attention_cache = self._attend(h, memory)
-        elif self.kind == "plain":
-            context = None
+        # attentional = readout(context, h)
         attentional, readout_cache = self._readout(context, h, rng)
         feed = attentional[0] if self.input_feeding else None
-        return (attentional[0], DecoderState(cells, feed)), StepCache(
-            attention_cache, cells_cache, readout_cache
-        )
+        next_state = DecoderState(cells, feed)
+        return (attentional[0], next_state), StepCache(attention_cache, cells_cache, readout_cache)
 
     def step_backward(
-        self, dattentional: Array, dstate: DecoderState, cache: StepCache, dmemory: Memory | None
-    ):
-        """Gradients of the attentional state and of the next state -> (dx, gradient of the state before).
+        self, dattentional: Array, dstate: DecoderState, cache: StepCache, dmemory: Memory
+    ) -> tuple[Array, DecoderState]:
+        """`step` read upward: dattentional (B, H), gradient of the next state -> (dx (B, E), of the state before).
 
-        What the memory gets is added into `dmemory`.
+        What the memory gets is added into `dmemory`; weight gradients go where they belong by themselves.
         """
         H = self.cells.hidden_size
         if self.input_feeding:
+            # the attentional state was read out, and fed to the next step as well
             dattentional = dattentional + dstate.feed
+        # attentional = readout(context, h)
         dcontext, dh = self._readout_backward(dattentional[None], cache.readout)
         if self.kind == "luong":
+            # context = attend(h)
             dh = dh + self._attend_backward(dcontext, cache.attention, dmemory)
-        *lower, (dtop, *others) = dstate.cells
-        dx, dcells = self.cells.step_backward([*lower, (dtop + dh[0], *others)], cache.cells)
+        # h = cells(x)
+        dx, dcells = self.cells.step_backward(add_to_top(dstate.cells, dh[0]), cache.cells)
         dfeed = None
         if self.kind == "bahdanau":
+            # x was [x; context]: the context went into the cells and into the readout
             M = dcontext.shape[-1]
-            dx, dcontext_in = dx[:, :-M], dx[:, -M:]
-            dquery = self._attend_backward(dcontext + dcontext_in, cache.attention, dmemory)
-            *lower, (dtop, *others) = dcells
-            dcells = [*lower, (dtop + dquery[0], *others)]
+            dx, dcontext_of_cells = dx[:, :-M], dx[:, -M:]
+            # context = attend(h_prev)
+            dh_prev = self._attend_backward(dcontext + dcontext_of_cells, cache.attention, dmemory)
+            dcells = add_to_top(dcells, dh_prev[0])
         elif self.input_feeding:
+            # x was [x; feed]
             dx, dfeed = dx[:, :-H], dx[:, -H:]
         return dx, DecoderState(dcells, dfeed)
 
@@ -160,7 +187,7 @@ class Decoder(Layer):
     def _attend_backward(self, dcontext: Array, cache, dmemory: Memory) -> Array:
         """dcontext (T, B, M) -> dquery (T, B, H); adds to dmemory.values and dmemory.keys."""
         dquery, dkeys, dvalues = self.attention.backward(dcontext, cache)
-        dmemory.keys[...] += dkeys
+        dmemory.keys[...] += dkeys  # in place: every step adds to the same two arrays
         dmemory.values[...] += dvalues
         return dquery
 

@@ -20,11 +20,11 @@ FORCING_DECAYS = ("constant", "linear", "exponential", "inverse-sigmoid")
 class TrainConfig:
     """How to train. The run ends after `epochs` or `minutes`, whichever comes first.
 
-    lr is the peak of the schedule, reached after `warmup` steps. teacher_forcing is the chance of
-    feeding the right token at the end of the run; forcing_decay says how it gets there from 1
-    ("constant": it is that from the start). evaluations is how many times, evenly spread, the dev
-    data are looked at (their first `dev_sentences`); after `patience` of them without a better
-    error rate the run stops early. betas are Adam's and AdamW's; momentum is SGD's.
+    lr is the peak of the schedule, reached after `warmup` steps (a tenth of the run at most).
+    teacher_forcing is the chance of feeding the right token at the end of the run; forcing_decay says
+    how it gets there from 1 ("constant": it is that from the start). evaluations is how many times,
+    evenly spread, the dev data are looked at (their first `dev_sentences`); after `patience` of them
+    without a better error rate the run stops early. betas are Adam's and AdamW's; momentum is SGD's.
     """
 
     epochs: int | None = 10
@@ -92,9 +92,10 @@ def learning_rate(
 ) -> float:
     """The learning rate of a step (the first is 1) of a run that will have `total` steps.
 
+    The warm-up is never more than a tenth of the run: a short one would not get beyond it.
     A plateau schedule has a memory, so it comes from outside.
     """
-    peak, warmup = config.lr, max(config.warmup, 1)
+    peak, warmup = config.lr, max(min(config.warmup, total // 10), 1)
     if config.schedule == "inverse-sqrt":  # it has a warm-up of its own
         return schedules.InverseSquareRoot(peak, warmup).lr(step)
     schedule: schedules.Schedule

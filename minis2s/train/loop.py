@@ -150,6 +150,7 @@ class Trainer:
         total = self.planned_steps()
         self.optimizer.lr = learning_rate(self.config, self.step + 1, total, self.plateau)
         self.forcing = teacher_forcing(self.config, self.step, total)
+        # forward and backward, on every worker's share of the sentences: see train/parallel.py
         loss, tokens = self.workers.gradient(
             batch, teacher_forcing=self.forcing, smoothing=self.config.smoothing
         )
@@ -181,15 +182,18 @@ class Trainer:
     # -- evaluation -------------------------------------------------------------------------------
 
     def evaluation_due(self) -> bool:
-        """Whether another of the `evaluations` equal parts of the run was completed since the last one.
+        """Whether more of the `evaluations` equal parts of the run are done now than at the last one.
 
         It asks how far the run had come then, not how often it was evaluated: a run that is resumed
         with a later end has fewer of its parts behind it.
         """
+
+        def parts_done(step: int, seconds: float) -> int:
+            # the tiny addition: three tenths of ten parts must be 3, and not 2.9999...
+            return int(self.progress_at(step, seconds) * self.config.evaluations + 1e-9)
+
         last = self.history[-1] if self.history else {"step": 0, "seconds": 0.0}
-        before, now = self.progress_at(last["step"], last["seconds"]), self.progress()
-        parts = self.config.evaluations
-        return int(now * parts + 1e-9) > int(before * parts + 1e-9)
+        return parts_done(self.step, self.elapsed()) > parts_done(last["step"], last["seconds"])
 
     def evaluate(self) -> dict:
         """Score the dev data (see `score_dev`) and add a row to the history."""

@@ -66,3 +66,10 @@ def test_teacher_forcing_of_any_run_is_a_probability(decay, end, total):
         assert end <= teacher_forcing(config, step, total) <= 1
     if decay == "constant" or end == 1:
         assert teacher_forcing(config, 0, total) == end
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "inverse-sqrt", "plateau"])
+def test_a_short_run_does_not_spend_itself_warming_up(schedule):
+    rates = rates_of(TrainConfig(schedule=schedule, warmup=200), 50)
+    assert rates.argmax() <= 5 and rates.max() > 0.85
+    assert rates_of(TrainConfig(schedule=schedule, warmup=200), 1)[0] > 0.9

@@ -400,14 +400,14 @@ def test_a_finished_run_resumed_stays_as_it_is(tmp_path):
 
 
 def test_a_run_may_be_given_a_later_end(tmp_path):
-    make_trainer(tmp_path, schedule="constant").run(quiet=True)
-    longer = make_trainer(tmp_path, schedule="constant", epochs=5)
+    make_trainer(tmp_path, schedule="constant", warmup=1).run(quiet=True)
+    longer = make_trainer(tmp_path, schedule="constant", warmup=1, epochs=5)
     longer.load()
     longer.run(quiet=True)
     assert longer.step == longer.total == 5 * len(longer.batches)
     assert longer.history[-1]["step"] == longer.step and len(longer.history) > 4
     # the first three epochs were those of a run that was meant to have five
-    straight = make_trainer(schedule="constant", epochs=5)
+    straight = make_trainer(schedule="constant", warmup=1, epochs=5)
     straight.run(quiet=True)
     last = load_checkpoint(tmp_path / "last.npz")[0]
     for name, p in straight.optimizer.state().items():
