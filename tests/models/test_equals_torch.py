@@ -32,9 +32,10 @@ class TorchModel:
         self.leaves: dict[str, torch.Tensor] = {}
 
     def leaf(self, name: str) -> torch.Tensor:
-        a = torch.tensor(self.ours[name], requires_grad=True)
-        self.leaves[name] = a
-        return a
+        """One leaf for each name, however many steps ask for it."""
+        if name not in self.leaves:
+            self.leaves[name] = torch.tensor(self.ours[name], requires_grad=True)
+        return self.leaves[name]
 
     def linear(self, x, name: str):
         return torch.nn.functional.linear(x, self.leaf(f"{name}.W").T, self.leaf(f"{name}.b"))
@@ -55,6 +56,57 @@ class TorchModel:
                 bh.copy_(torch.zeros_like(bh) if one_bias else torch.tensor(self.ours[f"{prefix}.bh"]))
         return rnn
 
+    def bridge(self, part: int, state):
+        """One part of the encoder's last state, (layers, B, hidden) -> the decoder's first one."""
+        if self.config.bridge == "copy":
+            return state
+        parts = 2 if self.config.cell == "lstm" else 1
+        names = [f"bridge.projections.{parts * layer + part}" for layer in range(self.config.layers)]
+        return torch.stack([torch.tanh(self.linear(*pair)) for pair in zip(state, names, strict=True)])
+
+    def attend(self, query, memory, mask):
+        """query (T, B, Q), memory (S, B, M), mask (S, B) -> context (T, B, M)."""
+        kind = self.config.attention
+        if kind in ("dot", "scaled"):  # torch has them ready, batch first; its own scale is 1 / sqrt(Q)
+            q, m = query.transpose(0, 1), memory.transpose(0, 1)
+            context = torch.nn.functional.scaled_dot_product_attention(
+                q, m, m, attn_mask=mask.T[:, None], scale=1.0 if kind == "dot" else None
+            )
+            return context.transpose(0, 1)
+        if kind == "general":
+            scores = torch.einsum("tbq,qm,sbm->tbs", query, self.leaf("decoder.attention.W"), memory)
+        else:
+            keys = self.linear(memory, "decoder.attention.keys")
+            asked = query @ self.leaf("decoder.attention.Wq")
+            a = torch.tanh(asked.unsqueeze(1) + keys.unsqueeze(0))
+            scores = torch.einsum("tsba,a->tbs", a, self.leaf("decoder.attention.v"))
+        weights = scores.masked_fill(~mask.T, -torch.inf).softmax(-1)
+        return torch.einsum("tbs,sbm->tbm", weights, memory)
+
+    def readout(self, context, h):
+        return torch.tanh(self.linear(torch.cat([context, h], -1), "decoder.combine"))
+
+    def decode(self, y, state, memory, mask):
+        """Embedded tokens y (T, B, E) -> what the output layer sees, (T, B, hidden)."""
+        c = self.config
+        one_by_one = c.input_feeding or c.decoder == "bahdanau"
+        cells = [f"decoder.cells.layers.{n}" for n in range(c.layers)]
+        rnn = self.recurrent(cells, c.embed + one_by_one * c.hidden, c.hidden, False)
+        if not one_by_one:
+            h, _ = rnn(y, state)
+            return h if c.attention == "none" else self.readout(self.attend(h, memory, mask), h)
+        attentional = [torch.zeros_like(memory[:1])]  # what input feeding feeds to the first step
+        for x in y.split(1):
+            if c.decoder == "bahdanau":  # the top layer's h of the step before asks
+                query = (state[0] if c.cell == "lstm" else state)[-1:]
+                context = self.attend(query, memory, mask)
+                h, state = rnn(torch.cat([x, context], -1), state)
+            else:
+                h, state = rnn(torch.cat([x, attentional[-1]], -1), state)
+                context = self.attend(h, memory, mask)
+            attentional.append(self.readout(context, h))
+        return torch.cat(attentional[1:])
+
     def loss(self, batch, smoothing: float, reduction: str):
         self.modules, self.leaves = [], {}
         c = self.config
@@ -74,18 +126,16 @@ class TorchModel:
         memory, last = encoder(packed)
         memory, _ = torch.nn.utils.rnn.pad_packed_sequence(memory, total_length=S)
 
-        def bridge(state):  # (layers * directions, B, half) -> (layers, B, hidden)
+        def join(state):  # (layers * directions, B, half) -> (layers, B, hidden)
             state = state.reshape(c.layers, len(directions), src.shape[1], -1)
             return torch.cat(list(state.unbind(1)), dim=-1)
 
-        last = tuple(bridge(s) for s in last) if isinstance(last, tuple) else bridge(last)
+        if isinstance(last, tuple):
+            state = tuple(self.bridge(n, join(part)) for n, part in enumerate(last))
+        else:
+            state = self.bridge(0, join(last))
         y = torch.nn.functional.embedding(tgt_in, self.leaf("decoder.embedding.W"))
-        cells = [f"decoder.cells.layers.{n}" for n in range(c.layers)]
-        h, _ = self.recurrent(cells, c.embed, c.hidden, False)(y, last)
-        scores = torch.einsum("tbq,qm,sbm->tbs", h, self.leaf("decoder.attention.W"), memory)
-        weights = scores.masked_fill(~src_mask.T, -torch.inf).softmax(-1)
-        context = torch.einsum("tbs,sbm->tbm", weights, memory)
-        attentional = torch.tanh(self.linear(torch.cat([context, h], -1), "decoder.combine"))
+        attentional = self.decode(y, state, memory, src_mask)
         logits = self.linear(attentional, "decoder.output")
         return torch.nn.functional.cross_entropy(
             logits[tgt_mask], tgt_out[tgt_mask], label_smoothing=smoothing, reduction=reduction
@@ -106,11 +156,8 @@ class TorchModel:
         return found
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_loss_and_every_gradient(tools, cell, layers, bidirectional):
-    model = tools.model(cell=cell, layers=layers, bidirectional=bidirectional, embed=5, hidden=6)
+def require_equal(tools, model):
+    """Loss and gradients, twice: of mean and of sum, without and with smoothing."""
     batch = tools.batch()
     for smoothing, reduction in ((0.0, "mean"), (0.1, "sum")):
         loss, gradients = tools.run(model, batch, smoothing=smoothing, reduction=reduction)
@@ -119,3 +166,27 @@ def test_loss_and_every_gradient(tools, cell, layers, bidirectional):
         expected.backward()
         tools.close(loss, expected.item(), 1e-12)
         tools.close_gradients(gradients, theirs.gradients(), 1e-9)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_loss_and_every_gradient(tools, cell, layers, bidirectional):
+    model = tools.model(cell=cell, layers=layers, bidirectional=bidirectional, embed=5, hidden=6)
+    require_equal(tools, model)
+
+
+KINDS = {
+    "bahdanau": {"decoder": "bahdanau", "attention": "additive"},
+    "input feeding": {"input_feeding": True},
+    "scaled": {"attention": "scaled"},
+    "dot": {"attention": "dot"},
+    "plain": {"attention": "none"},
+    "projection": {"bridge": "projection"},
+}
+
+
+@pytest.mark.parametrize("cell, layers", [("lstm", 1), ("lstm", 2), ("gru", 2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_model(tools, kind, cell, layers):
+    require_equal(tools, tools.model(cell=cell, layers=layers, embed=5, hidden=6, **KINDS[kind]))
