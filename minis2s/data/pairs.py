@@ -35,8 +35,8 @@ def read_pairs(path: str | os.PathLike, *, alternatives: bool = False) -> list[P
             wanted = "at least 2" if alternatives else "2"
             found = f"{1 + len(targets)} column{'s' if targets else ''}"
             raise UserError(
-                f"{path}, line {number}: {found} where {wanted} are needed: "
-                "write the source, one tab character and the target on each line"
+                f"{path}, line {number}: {found} where {wanted} are needed in {_quoted(line)}: "
+                + _advice(line, len(targets))
             )
         first, *others = targets
         pairs.append(Pair(source, tuple(dict.fromkeys([first, *filter(None, others)]))))
@@ -45,6 +45,23 @@ def read_pairs(path: str | os.PathLike, *, alternatives: bool = False) -> list[P
             f"{path} holds no pair: write the source, one tab character and the target on each line"
         )
     return pairs
+
+
+def _quoted(line: str) -> str:
+    return repr(line if len(line) <= 40 else line[:39] + "…")
+
+
+def _advice(line: str, tabs: int) -> str:
+    """What to do about a line with so many tabs."""
+    if tabs > 1:
+        return (
+            "write the source, one tab character and the target on each line, "
+            "or give --alternatives if further columns are further right answers"
+        )
+    advice = "write the source, one tab character and the target on each line"
+    if "," in line or ";" in line:
+        return f"it looks like CSV, with {'commas' if ',' in line else 'semicolons'} for tabs; {advice}"
+    return f"it looks as if spaces took the place of a tab; {advice}" if "  " in line.strip() else advice
 
 
 def read_aligned(source_path: str | os.PathLike, target_path: str | os.PathLike) -> list[Pair]:

@@ -144,6 +144,22 @@ def test_the_wrong_number_of_columns(file, line, found):
     assert "tab" in message
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hello,bonjour", "in 'hello,bonjour': it looks like CSV, with commas for tabs; write"),
+        ("hello;bonjour", "it looks like CSV, with semicolons for tabs; write"),
+        ("hello   bonjour", "it looks as if spaces took the place of a tab; write"),
+        ("hello bonjour", "in 'hello bonjour': write the source"),
+        ("x" * 41, f"in '{'x' * 39}…': write"),
+        ("a\tb\tc", r"in 'a\tb\tc': write"),
+        ("a\tb\tc", "or give --alternatives if further columns are further right answers"),
+    ],
+)
+def test_the_wrong_number_of_columns_is_explained(file, line, said):
+    assert said in refusal(read_pairs, file(line + "\n"))
+
+
 def test_the_wrong_number_of_columns_with_alternatives(file):
     message = refusal(lambda path: read_pairs(path, alternatives=True), file("a\tb\tc\nwords\n"))
     assert "line 2: 1 column where at least 2" in message
