@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minis2s.data.tokenizers import JOINER, RAW_JOINER, SPACE
+
 Figure = Any  # a matplotlib.figure.Figure
 
 # from the palette of Okabe and Ito, which colour-blind readers can tell apart; the lines differ in style too
@@ -88,15 +90,16 @@ def plot_attention(weights: np.ndarray, target: Sequence[str], source: Sequence[
         from matplotlib import figure as mpl
 
         fonts = usable_fonts([*target, *source])
-        target, source = ([shown(token, fonts) for token in tokens] for tokens in (target, source))
+        lacking = without_font([*target, *source], fonts)
+        labels = [[shown(token, fonts) for token in tokens] for tokens in (target, source)]
         # a square of a quarter inch for each weight, within what a screen can show
         width, height = (float(np.clip(0.25 * n + 1.5, 3, 20)) for n in (S, T))
         figure = mpl.Figure(figsize=(width + 0.8, height), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(weights, cmap="cividis", vmin=0, vmax=1, aspect="equal")
         figure.colorbar(image, ax=axes, label="weight")
-        axes.set_xticks(range(S), source)
-        axes.set_yticks(range(T), target)
+        axes.set_xticks(range(S), labels[1])
+        axes.set_yticks(range(T), labels[0])
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
         axes.set_xlabel("source")
@@ -107,13 +110,15 @@ def plot_attention(weights: np.ndarray, target: Sequence[str], source: Sequence[
         for label in axes.get_xticklabels():
             label.set_rotation(90 if len(label.get_text()) > 2 else 0)
     looks = [
-        f"{target[t]} at {source[s]} ({weights[t, s]:.2f})" for t, s in enumerate(weights.argmax(axis=1))
+        f"{shown(target[t])} at {shown(source[s])} ({weights[t, s]:.2f})"
+        for t, s in enumerate(weights.argmax(axis=1))
     ]
     more = ", ..." if T > MOST_LOOKS else ""
-    return (
-        figure,
-        f"Writing each output token, the model looked most at: {', '.join(looks[:MOST_LOOKS])}{more}.",
-    )
+    sentence = f"Writing each output token, the model looked most at: {', '.join(looks[:MOST_LOOKS])}{more}."
+    if lacking:
+        some = " ".join(lacking[:MOST_LOOKS]) + (" ..." if len(lacking) > MOST_LOOKS else "")
+        sentence += f" No font was found for {some}: the picture shows their code points in brackets."
+    return figure, sentence
 
 
 def png(figure: Figure, description: str = "") -> bytes:
@@ -157,14 +162,30 @@ def usable_fonts(tokens: Sequence[str]) -> dict[str, frozenset[int]]:
     return fonts
 
 
-def shown(token: str, fonts: dict[str, frozenset[int]]) -> str:
-    """How a token is written on an axis: spaces visible, and a code for what no font can show."""
+def without_font(tokens: Sequence[str], fonts: dict[str, frozenset[int]]) -> list[str]:
+    """The printable characters of the tokens that no font can show, each once."""
+    found = dict.fromkeys(c for token in tokens for c in bare(token) if c.isprintable() and c != " ")
+    return [c for c in found if not any(ord(c) in has for has in fonts.values())]
+
+
+def shown(token: str, fonts: dict[str, frozenset[int]] | None = None) -> str:
+    """How a token is written in a text, or, with `fonts`, on an axis.
+
+    Spaces are visible, and there is a code for what cannot be printed or what no font can show.
+    """
     text = "".join(
         "␣"
         if c == " "
         else c
-        if c.isprintable() and any(ord(c) in has for has in fonts.values())
+        if c.isprintable() and (fonts is None or any(ord(c) in has for has in fonts.values()))
         else f"[{ord(c):X}]"
-        for c in token
+        for c in bare(token)
     )
     return text if len(text) <= 20 else text[:19] + "…"
+
+
+def bare(token: str) -> str:
+    """A token as it stands in the text, without the tokenizer's marks."""
+    if token in (SPACE, RAW_JOINER):
+        return " " if token == SPACE else JOINER
+    return token.strip(JOINER) or token

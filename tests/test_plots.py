@@ -90,6 +90,21 @@ def test_any_character_can_be_drawn(tokens, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_sentence_has_the_tokens_themselves_even_without_a_font(monkeypatch):
+    monkeypatch.setattr("minis2s.plots.FALLBACK_FONTS", ())
+    figure, sentence = plot_attention(np.eye(2), ["我", "￭."], ["a", "<space>"])
+    assert "我 at a (1.00), . at ␣ (1.00)." in sentence
+    assert sentence.endswith(" No font was found for 我: the picture shows their code points in brackets.")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["[6211]", "."]
+    assert "No font" not in plot_attention(np.eye(1), ["a"], ["\t"])[1]
+
+
+def test_the_marks_of_a_tokenizer_are_not_shown():
+    assert [shown(token) for token in ("￭.", "(￭", "￭-￭", "<joiner>", "￭", "<space>", "x")] == [
+        ".", "(", "-", "￭", "￭", "␣", "x"
+    ]  # fmt: skip
+
+
 def test_a_character_that_no_font_has_is_shown_as_its_code():
     fonts = usable_fonts(["a", "\U0010fffd"])
     assert shown("a\U0010fffd", fonts) == "a[10FFFD]"
