@@ -22,6 +22,7 @@ from minis2s.train.run import (
     measure,
     metrics_for,
     new_run_folder,
+    share_done,
     translate_all,
 )
 from minis2s.train.translator import Translator
@@ -82,6 +83,21 @@ def test_a_task_brings_its_tokenizers():
     assert load_data(DataConfig(task="addition", size=10)).tokenizers == ("char", "char")
 
 
+@pytest.mark.parametrize("task", ["dates", "addition", "reverse"])
+def test_the_samples_of_a_task_have_their_answers(task):
+    if task == "dates":
+        pytest.importorskip("babel")
+    samples = load_data(DataConfig(task=task, size=10)).samples
+    assert all(len(pair.targets) == 1 for pair in samples)
+    answers = {pair.source: pair.targets[0] for pair in samples}
+    source, answer = {
+        "dates": ("29 de febrero de 2024", "2024-02-29"),
+        "addition": ("12+345", "357"),
+        "reverse": ("minis", "sinim"),
+    }[task]
+    assert answers[source] == answer
+
+
 def test_files_are_read_and_held_out_sources_merged(tmp_path):
     rows = [Pair("a", ("x",)), Pair("b", ("y",)), Pair("a", ("z",))]
     write_pairs(tmp_path / "t.tsv", rows)
@@ -126,7 +142,11 @@ def test_doubts():
         return doubts(Splits("", PAIRS, dev, list(test), [], ("char", "char")))
 
     assert said(other) == []
-    assert said([*other, PAIRS[0]]) == []  # one sentence in both is no sin
+    new = [Pair(f"new {n}", ("x",)) for n in range(9)]
+    assert said([*new, PAIRS[0]]) == []  # one sentence in ten is no sin
+    assert [s.split(":")[0] for s in said([*new, *PAIRS[:2]])] == [
+        "2 of 11 dev inputs are in the training data"
+    ]
     assert [s.split(":")[0] for s in said(PAIRS)] == ["the dev data are the training data"]
     assert [s.split(":")[0] for s in said(other, PAIRS[:2])] == [
         "every source of the test data is in the training data too"
@@ -164,6 +184,40 @@ def test_no_translator_in_a_folder_is_said(tmp_path, translator):
         load_translator(tmp_path)
     translator.save(tmp_path / "best.npz")
     assert load_translator(tmp_path).translate(["ab"]) == translator.translate(["ab"])
+
+
+def test_what_is_missing_in_a_folder_is_named(tmp_path, translator, monkeypatch):
+    CONFIG.save(tmp_path)
+    (tmp_path / "history.csv").write_text("epoch\n")
+    with pytest.raises(UserError, match=r"best.npz and last.npz are missing from .* from the start"):
+        load_translator(tmp_path)
+    translator.save(tmp_path / "last.npz")
+    with pytest.raises(UserError, match=r"best.npz is missing from .*--resume --out .* writes it again"):
+        load_translator(tmp_path)
+    with pytest.raises(UserError, match=r"last.npz is a state of the training.* or .*best.npz"):
+        load_translator(tmp_path / "last.npz")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        load_translator("words")
+    assert str(caught.value) == f"words: no such run folder (looked for {tmp_path / 'words'})"
+    (tmp_path / "runs" / "words").mkdir(parents=True)
+    for look in (load_translator, RunConfig.load):
+        with pytest.raises(UserError, match=r"; did you mean runs.words\?$"):
+            look("words")
+
+
+def test_how_much_of_a_run_is_done():
+    def row(epoch, seconds, error):
+        return {"epoch": epoch, "seconds": seconds, "dev_error_rate": error}
+
+    rows = [row("1.0", "30", "0.5"), row("2.5", "60", "0.25"), row("3.0", "90", "0.25")]
+    assert share_done(TrainConfig(epochs=4), []) == 0
+    assert share_done(TrainConfig(epochs=4), rows) == 0.75
+    assert share_done(TrainConfig(epochs=3), rows) == share_done(TrainConfig(epochs=2), rows) == 1
+    assert share_done(TrainConfig(epochs=None, minutes=3), rows) == 0.5
+    assert share_done(TrainConfig(epochs=4, minutes=1.501), rows) == 1
+    assert share_done(TrainConfig(epochs=4, patience=1), rows) == 1
+    assert share_done(TrainConfig(epochs=4, patience=2), rows) == 0.75
 
 
 # -- using what was trained -----------------------------------------------------------------------

@@ -9,11 +9,12 @@
 claims the folder, `load_translator` and `measure` use what was trained.
 """
 
+import csv
 import hashlib
 import importlib.util
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,13 +25,15 @@ from tqdm import tqdm
 
 from minis2s.backend import array_module
 from minis2s.data import Pair, load_task, merge_sources, read_aligned, read_pairs
+from minis2s.data.tasks import DATE_SAMPLES
 from minis2s.errors import UserError
-from minis2s.files import cannot, read_json, replacing, write_json
+from minis2s.files import cannot, read_json, read_lines, replacing, write_json
 from minis2s.models import ModelConfig
 from minis2s.train.config import TrainConfig
 from minis2s.train.metrics import Metric, score
 from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator
 
+MOST_KNOWN = 0.1  # of the held-out inputs may be in the training data before that is worth a warning
 CONFIG, LAST, BEST, HISTORY, RESULTS = "config.json", "last.npz", "best.npz", "history.csv", "results.json"
 
 
@@ -99,7 +102,7 @@ class RunConfig:
         """Read config.json. Raises UserError when there is none, or it is not one of ours."""
         folder = Path(folder)
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such run folder")
+            raise no_run(folder)
         path = folder / CONFIG
         if not path.exists():
             raise UserError(f"{folder} is not the folder of a training run: it holds no {CONFIG}")
@@ -126,6 +129,20 @@ def from_json(cls: type, content: dict):
 
 # -- data -----------------------------------------------------------------------------------------
 
+# of the samples of ready-made tasks; those of g2p are words that no dictionary has
+SAMPLE_ANSWERS: dict[str, Callable[[str], str]] = {
+    "dates": dict(
+        zip(
+            DATE_SAMPLES,
+            "1994-09-27 2021-05-03 1989-07-14 1976-04-01 1998-07-14 2024-02-29 1990-10-03 1961-04-12 2011-03-11 "
+            "1999-12-31".split(),
+            strict=True,
+        )
+    ).__getitem__,
+    "addition": lambda source: str(sum(map(int, source.split("+")))),
+    "reverse": lambda source: source[::-1],
+}
+
 
 def load_data(config: DataConfig) -> Splits:
     """The pairs that `config` describes.
@@ -135,7 +152,8 @@ def load_data(config: DataConfig) -> Splits:
     """
     if config.task is not None:
         task = load_task(config.task, seed=config.seed, size=config.size)
-        samples = [Pair(source, ()) for source in task.samples]
+        answer = SAMPLE_ANSWERS.get(config.task)
+        samples = [Pair(source, (answer(source),) if answer else ()) for source in task.samples]
         tokenizers = task.source_tokenizer, task.target_tokenizer
         return Splits(task.description, task.train, task.dev, task.test, samples, tokenizers)
 
@@ -178,12 +196,18 @@ def doubts(splits: Splits) -> list[str]:
     found = []
     seen = {pair.source for pair in splits.train}
     for name, pairs in (("dev", splits.dev), ("test", splits.test)):
+        known = sum(pair.source in seen for pair in pairs)
         if pairs and merge_sources(pairs) == merge_sources(splits.train):
             found.append(f"the {name} data are the training data: their figures say nothing about new input")
-        elif pairs and all(pair.source in seen for pair in pairs):
+        elif pairs and known == len(pairs):
             found.append(
                 f"every source of the {name} data is in the training data too: "
                 "their figures say nothing about new input"
+            )
+        elif known > MOST_KNOWN * len(pairs):
+            found.append(
+                f"{known:,} of {len(pairs):,} {name} inputs are in the training data: "
+                "their figures look better than those of new input would"
             )
     return found
 
@@ -253,15 +277,68 @@ def load_translator(run: str | Path, backend: str = "numpy") -> Translator:
     xp = array_module(backend)
     run = Path(run)
     if not run.exists():
-        raise UserError(f"{run}: no such run folder")
+        raise no_run(run)
     if run.is_dir() and not (run / BEST).exists():
-        if (run / CONFIG).exists():
+        resume = f"minis2s train --resume --out {run}"
+        if not (run / CONFIG).exists():
+            raise UserError(f"{run} is not the folder of a training run: it holds no {BEST}")
+        if not (run / HISTORY).exists():
             raise UserError(
                 f"{run} holds no model yet, its training stopped before the first evaluation: "
-                f"go on with minis2s train --resume --out {run}"
+                f"go on with {resume}"
             )
-        raise UserError(f"{run} is not the folder of a training run: it holds no {BEST}")
+        if (run / LAST).exists():
+            raise UserError(f"{BEST} is missing from {run}: {resume} writes it again")
+        raise UserError(
+            f"{BEST} and {LAST} are missing from {run}: {resume} trains the model again, from the start"
+        )
+    if run.name == LAST and run.is_file():
+        raise UserError(
+            f"{run} is a state of the training, to be resumed, and no model to use: "
+            f"give the run folder {run.parent} or {run.parent / BEST}"
+        )
     return Translator.load(run).to(xp)
+
+
+def no_run(folder: Path) -> UserError:
+    """The error about a run folder that is not there: where it was looked for, and what may be meant."""
+    where = "" if folder.is_absolute() else f" (looked for {folder.absolute()})"
+    meant = Path("runs") / folder
+    guess = f"; did you mean {meant}?" if not folder.is_absolute() and meant.is_dir() else ""
+    return UserError(f"{folder}: no such run folder{where}{guess}")
+
+
+def share_done(training: TrainConfig, history: Sequence[Mapping]) -> float:
+    """How much of its training a run had done at its last evaluation, from 0 to 1.
+
+    history: rows of `Trainer.history` or of history.csv. Patience that is exhausted ends a run too.
+    """
+    if not history:
+        return 0.0
+    errors = [float(row["dev_error_rate"]) for row in history]
+    if training.patience is not None and len(errors) - 1 - errors.index(min(errors)) >= training.patience:
+        return 1.0
+    last = history[-1]
+    by_epochs = 0.0 if training.epochs is None else float(last["epoch"]) / training.epochs
+    by_clock = 0.0 if training.minutes is None else float(last["seconds"]) / (60 * training.minutes)
+    # the clock goes on after the last evaluation, while its results are saved
+    return 1.0 if by_clock > 0.99 else min(max(by_epochs, by_clock), 1.0)
+
+
+def not_ended(folder: Path) -> str | None:
+    """A sentence on a run whose training has not ended, else None; also where that cannot be told."""
+    try:
+        rows = list(csv.DictReader(read_lines(folder / HISTORY)))
+        share = share_done(RunConfig.load(folder).training, rows)
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+    if share == 1:
+        return None
+    # rounded down: 99.9 % is not all of it
+    return (
+        f"the training of {folder} has not ended ({int(100 * share)} % done): "
+        f"go on with minis2s train --resume --out {folder}"
+    )
 
 
 # -- using what was trained -----------------------------------------------------------------------
