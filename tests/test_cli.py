@@ -23,7 +23,7 @@ import pytest
 
 from minis2s import files
 from minis2s.cli import machine, main
-from minis2s.cli.report import easiest_to_look_at
+from minis2s.cli.report import easiest_to_look_at, in_columns
 from minis2s.data import Pair
 from minis2s.train import run
 from minis2s.train.loop import Trainer
@@ -178,7 +178,7 @@ def test_two_aligned_files_and_words(tmp_path):
     assert result.code == 0
     # sentences are cut into words, Chinese into characters, without being told
     assert "by word" in result.out and "by char" in result.out
-    assert "dev (no --test was given)" in result.out
+    assert "on the 3 dev inputs, which also chose the model (no --test was given), beam 5:" in result.out
     assert minis2s("translate", tmp_path / "run", "he sees ünknown 狗").code == 0
 
 
@@ -213,6 +213,39 @@ def test_minutes_alone_replace_the_epochs_of_the_preset(data, tmp_path):
     assert result.code == 0
     training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
     assert (training["epochs"], training["minutes"]) == (None, 0.01)
+
+
+def test_small_files_of_your_own_get_more_epochs(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("minis2s.cli.train.ENOUGH_STEPS", 30)
+    tiny = ["--embed", "4", "--hidden", "8", "--threads", "1"]
+
+    def epochs(name: str, *options) -> tuple[int, str]:
+        result = minis2s("train", *on(data), *tiny, *options, "--out", tmp_path / name)
+        assert result.code == 0
+        return json.loads((tmp_path / name / "config.json").read_text())["training"]["epochs"], result.out
+
+    chosen, out = epochs("small")
+    assert chosen == 30 and "30 epochs (so many for about 30 steps; " in out and "trained 30 steps" in out
+    chosen, out = epochs("larger", "--batch-tokens", "20")  # seven batches or more
+    assert chosen == 10 and "10 epochs, 20 tokens a batch" in out
+    chosen, out = epochs("given", "--epochs", "1")
+    assert chosen == 1 and "1 epoch, " in out and "trained 1 step in" in out
+
+
+def test_a_model_that_has_learned_little_says_how_to_go_on(trained, data, tmp_path):
+    folder = tmp_path / "run"
+    out = minis2s("train", *on(data), *TINY, "--out", folder).out
+    advice = json.loads((folder / "results.json").read_text())["advice"]
+    assert out.endswith(f"\n{advice}\n")
+    assert advice.startswith("It has learned little yet (2 steps, dev error ")
+    assert advice.endswith(f"minis2s train --resume --out {folder} --epochs 1000")
+    good = json.loads((trained[0] / "results.json").read_text())
+    assert (good["advice"] is None) == (good["training"]["best"]["dev_error_rate"] <= 0.5)
+
+
+def test_samples_are_in_columns():
+    samples = [(Pair("ab", ("ba",)), "b"), (Pair("中文", ("x",)), "abc"), (Pair("", ()), "free")]
+    assert in_columns(samples) == ["ab    b     (right: ba)", "中文  abc   (right: x)", "      free"]
 
 
 @pytest.mark.parametrize("lengths, drawn", [((3, 40, 41, 900), 40), ((900, 50, 60), 50), ((0,), 0)])
@@ -334,6 +367,26 @@ def test_info_of_an_unfinished_run(trained, tmp_path):
     assert result.code == 0 and "train.tsv" in result.out and "none saved yet" in result.out
 
 
+def test_info_of_a_file_of_the_run(trained):
+    folder, _ = trained
+    assert minis2s("info", folder / "best.npz") == minis2s("info", folder)
+
+
+def test_tokens_that_were_never_seen_are_said_once(trained):
+    folder, _ = trained
+    said = minis2s("translate", folder, "aB", "Ba", "C")
+    assert said.out.count("\n") == 3
+    assert said.err == (
+        "minis2s: note: 'B', 'C' are not in the vocabulary of the training data and are read as unknown; "
+        "it knows them in small letters\n"
+    )
+    assert minis2s("translate", folder, stdin=b"aB\nBa\nC\n") == said
+    assert minis2s("translate", folder, "aB", "Ba", "C", "--quiet") == (0, said.out, "")
+    one = minis2s("translate", folder, "a!")
+    assert "'!' is not in" in one.err and one.err.endswith("is read as unknown; this model knows a b c\n")
+    assert "'l', 'm' and 2 more are not in" in minis2s("translate", folder, "defghijklmno").err
+
+
 # -- stopping and going on --------------------------------------------------------------------------
 
 
@@ -446,6 +499,53 @@ def test_an_option_that_agrees_with_the_run_is_fine(trained, data):
     assert minis2s("train", *on(data), *TRAINED, "--resume", "--out", trained[0]).code == 0
 
 
+def test_a_run_that_is_complete_is_not_reported_again(data, tmp_path):
+    folder = tmp_path / "run"
+    assert minis2s("train", *on(data), *TINY, "--out", folder).code == 0
+    report = (folder / "results.json").read_bytes()
+    code, out, err = minis2s("train", "--resume", "--out", folder)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"The run in {folder} is complete (2 steps, 2.0 epochs); ") and out.count("\n") == 1
+    assert out.endswith(f"minis2s train --resume --out {folder} --epochs 1000\n")
+    assert minis2s("train", "--resume", "--out", folder, "--quiet") == (0, f"{folder}\n", "")
+    assert (folder / "results.json").read_bytes() == report
+    (folder / "results.json").unlink()
+    assert "exact match" in minis2s("train", "--resume", "--out", folder).out
+    # a run that patience has ended needs more of it
+    patient = ["train", "--resume", "--out", folder, "--epochs", "400", "--patience", "1"]
+    assert minis2s(*patient).code == 0
+    assert "--patience 2\n" in minis2s("train", "--resume", "--out", folder).out
+
+
+def test_a_best_model_that_was_deleted_comes_back(trained, tmp_path):
+    for name in ("config.json", "last.npz", "history.csv", "results.json"):
+        (tmp_path / name).write_bytes((trained[0] / name).read_bytes())
+    refused(f"best.npz is missing from {tmp_path}: minis2s train --resume", "translate", tmp_path, "ab")
+    assert minis2s("train", "--resume", "--out", tmp_path).code == 0
+    assert (tmp_path / "best.npz").read_bytes() == (trained[0] / "best.npz").read_bytes()
+
+
+def test_a_run_that_has_not_ended_says_so(trained, data, tmp_path):
+    for file in trained[0].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["training"]["epochs"] = 90
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = f"minis2s train --resume --out {tmp_path}\n"
+    note = f"minis2s: note: the training of {tmp_path} has not ended (66 % done): go on with {command}"
+    for argv in (
+        ["translate", tmp_path, "ab", "cab"],
+        ["translate", tmp_path / "best.npz", "ab"],
+        ["evaluate", tmp_path, "--data", data["dev"]],
+    ):
+        result = minis2s(*argv)
+        assert result.code == 0 and result.err.endswith(note) and result.err.count("minis2s:") == 1
+        assert minis2s(*argv, "--quiet") == (0, result.out, "")
+    out = minis2s("info", tmp_path).out
+    assert "66 % of the training done; go on with: " in out and command in out
+    assert "progress the training has ended\n" in minis2s("info", trained[0]).out
+
+
 def test_data_that_changed_since_are_refused(data, tmp_path):
     mine = table(tmp_path / "mine.tsv", WORDS)
     options = [*on(data, train=mine), *TINY, "--out", tmp_path / "run"]
@@ -536,8 +636,10 @@ def test_aligned_files_of_different_length(data, tmp_path, empty):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["trian"], "invalid choice: 'trian'"),
+        (["trian"], "did you mean train?"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["train", "g2q"], "argument TASK: invalid choice: 'g2q'"),
+        (["train", "revers"], "did you mean reverse?"),
         (["train"], "name a task (g2p, dates, addition, reverse)"),
         (["train", "--train", "a.tsv"], "--dev is missing"),
         (["train", "--dev", "a.tsv"], "--train is missing"),
@@ -555,13 +657,16 @@ def test_aligned_files_of_different_length(data, tmp_path, empty):
             "argument --hidden: must be a whole number above 0, got '-5'",
         ),
         (["train", "reverse", "--hidden", "33"], "hidden"),
-        (["train", "reverse", "--dropout", "1.5"], "argument --dropout: must be from 0 to 1"),
-        (["train", "reverse", "--dropout", "1"], "dropout must be at least 0 and below 1"),
-        (["train", "reverse", "--lr", "fast"], "argument --lr: must be a number"),
-        (["train", "reverse", "--lr", "nan"], "argument --lr: must be a number"),
-        (["train", "reverse", "--lr", "0"], "argument --lr: must be above 0"),
+        (["train", "reverse", "--dropout", "1.5"], "argument --dropout: must be a number from 0 to below 1"),
+        (["train", "reverse", "--dropout", "1"], "argument --dropout: must be a number from 0 to below 1"),
+        (["train", "reverse", "--smoothing", "1.5"], "argument --smoothing: must be a number from 0 to 1"),
+        (["train", "reverse", "--lr", "fast"], "argument --lr: must be a number above 0, got 'fast'"),
+        (["train", "reverse", "--lr", "nan"], "argument --lr: must be a number above 0, got 'nan'"),
+        (["train", "reverse", "--lr", "0"], "argument --lr: must be a number above 0, got '0'"),
+        (["train", "reverse", "--lr", "-1"], "argument --lr: must be a number above 0, got '-1'"),
         (["train", "reverse", "--seed", "-1"], "argument --seed: must be a whole number, 0 or more"),
-        (["train", "reverse", "--minutes", "-1"], "argument --minutes"),
+        (["train", "reverse", "--minutes", "-1"], "argument --minutes: must be a number above 0"),
+        (["train", "reverse", "--minutes", "0"], "argument --minutes: must be a number above 0"),
         (["train", "reverse", "--size", "999999999"], "size of a task"),
         (["train", "reverse", "--vocabulary", "3"], "--vocabulary must exceed the 4 special tokens, got 3"),
         (
@@ -572,12 +677,16 @@ def test_aligned_files_of_different_length(data, tmp_path, empty):
             ["train", "reverse", "--decoder", "bahdanau", "--input-feeding"],
             "input feeding belongs to the luong",
         ),
-        (["train", "reverse", "--hid", "8"], "unrecognized arguments: --hid 8"),
+        (["train", "reverse", "--hid", "8"], "unknown option --hid; did you mean --hidden?"),
+        (["train", "--epohcs=3", "reverse"], "unknown option --epohcs; did you mean --epochs?"),
+        (["train", "-epochs", "3"], "unknown option -epochs; did you mean --epochs?"),
+        (["train", "reverse", "--qqq"], "unknown option --qqq (see"),
+        (["--verson"], "unknown option --verson; did you mean --version?"),
         (["train", "reverse", "--out"], "argument --out: expected one argument"),
         (["train", "--resume"], "--resume needs the run folder"),
         (["train", "--resume", "--out", "nowhere"], "nowhere: no such run folder"),
         (["train", "--resume", "--out", "."], "it holds no config.json"),
-        (["translate"], "RUN"),
+        (["translate"], "the following arguments are required: RUN (see"),
         (["translate", "nowhere", "a"], "nowhere: no such run folder"),
         (["translate", ".", "a"], "it holds no best.npz"),
         (["evaluate", "."], "--data"),

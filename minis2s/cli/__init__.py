@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 a fault of ours, 2 bad input, 130 interrupted (Ctrl-C), 14
 
 import argparse
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from minis2s import __version__
 from minis2s.cli.machine import configure_blas
+from minis2s.cli.words import did_you_mean, with_a_guess
 from minis2s.errors import UserError
 
 ISSUES = "the project's issue tracker"
@@ -64,7 +66,20 @@ class Parser(argparse.ArgumentParser):
     """argparse, whose errors are UserErrors and end like all others."""
 
     def error(self, message: str):
-        raise UserError(f"{message} (see {self.prog} --help)")
+        raise UserError(f"{with_a_guess(message)} (see {self.prog} --help)")
+
+    def check_options(self, argv: Sequence[str]) -> None:
+        """Raises UserError for the first option that there is not.
+
+        argparse would first take the value of a misspelled option for something else.
+        """
+        for word in argv:
+            if word == "--":
+                return
+            name = word.split("=")[0]
+            option_like = re.match(r"--?[a-zA-Z]", name) and " " not in word
+            if option_like and name not in self._option_string_actions:
+                self.error(f"unknown option {name}{did_you_mean(name, self._option_string_actions)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,6 +154,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
             module = command.load()
             module.add_arguments(sub)
             argv.remove(asked)
+            sub.check_options(argv)
             # "intermixed" takes texts before and after options
             return argparse.Namespace(run=module.run, **vars(sub.parse_intermixed_args(argv)))
+    if asked is None:
+        parser.check_options(argv)
     return parser.parse_args(argv)  # help, version, or an error

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from minis2s.cli.options import add_machine_options, add_search_options, threads_for
+from minis2s.cli.words import counted
 from minis2s.data import merge_sources
 from minis2s.errors import UserError
 from minis2s.files import write_json
-from minis2s.train.run import CONFIG, RunConfig, load_translator, measure, read_files
+from minis2s.train.run import CONFIG, RunConfig, load_translator, measure, not_ended, read_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--alternatives", action="store_true", help="further columns are further right answers"
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
     add_search_options(parser)
     add_machine_options(parser)
 
@@ -38,13 +39,16 @@ def run(args: argparse.Namespace) -> int:
     translator = load_translator(args.run_folder, args.backend or "numpy")
     folder = Path(args.run_folder)
     folder = folder if folder.is_dir() else folder.parent
+    if not args.quiet and (note := not_ended(folder)):
+        print(f"minis2s: note: {note}", file=sys.stderr)
     task = RunConfig.load(folder).data.task if (folder / CONFIG).exists() else None
     search = {"beam": args.beam, "length_penalty": args.length_penalty}
     scores = measure(
         translator, pairs, task=task, threads=threads_for(args), progress=not args.quiet, **search
     )
 
-    print(f"{args.run_folder} on {' and '.join(map(str, files))}: {len(pairs):,} inputs, beam {args.beam}")
+    data = " and ".join(map(str, files))
+    print(f"{args.run_folder} on {data}: {counted(len(pairs), 'input')}, beam {args.beam}")
     for metric in scores.values():
         print(f"  {metric}")
     results = {

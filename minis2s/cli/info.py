@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from textwrap import fill
 
+from minis2s.cli.machine import program
+from minis2s.cli.words import counted
 from minis2s.errors import UserError
 from minis2s.files import read_json, write_json
 from minis2s.train.checkpoint import load_checkpoint
-from minis2s.train.run import BEST, CONFIG, LAST, RESULTS, RunConfig
+from minis2s.train.run import BEST, CONFIG, HISTORY, LAST, RESULTS, RunConfig, no_run, share_done
 from minis2s.train.translator import Translator
 
 
@@ -19,8 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The command: model, data, history, results; of each what is there."""
     folder = Path(args.run_folder)
+    if not folder.exists():
+        raise no_run(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such run folder")
+        if folder.name not in (CONFIG, LAST, BEST, HISTORY, RESULTS):
+            raise UserError(f"{folder} is a file: give the run folder that it belongs to")
+        folder = folder.parent  # a file of a run stands for the run
     there = [name for name in (CONFIG, LAST, BEST) if (folder / name).exists()]
     if not there:
         raise UserError(
@@ -43,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("model    none saved yet")
     show_history(training)
+    if config is not None:
+        show_progress(config, training, folder, reported=results is not None)
     if results is not None:
         show_results(results)
     figures = {
@@ -90,7 +98,8 @@ def show_history(training: dict) -> None:
         return
     best = training["best"]
     print(
-        f"history  {len(history)} evaluations, {training['step']:,} steps, {training['seconds'] / 60:.1f} minutes"
+        f"history  {counted(len(history), 'evaluation')}, {counted(training['step'], 'step')}, "
+        f"{training['seconds'] / 60:.1f} minutes"
     )
     print("     epoch    step  train loss  dev loss  dev error  dev exact")
     for row in history:
@@ -101,9 +110,22 @@ def show_history(training: dict) -> None:
         )
 
 
+def show_progress(config: RunConfig, training: dict, folder: Path, *, reported: bool) -> None:
+    """How much of the training is done, and what to do about the rest."""
+    share = share_done(config.training, training.get("history", []))
+    go_on = f"{program()} train --resume --out {folder}"
+    if share < 1:  # rounded down: 99.9 % is not all of it
+        print(f"progress {int(100 * share)} % of the training done; go on with: {go_on}")
+    elif reported:
+        print("progress the training has ended")
+    else:
+        print(f"progress the training has ended, but its report is missing; write it with: {go_on}")
+
+
 def show_results(results: dict) -> None:
     for name in ("test", "dev"):
         if name in results:
-            print(f"results  on {results[name]['pairs']:,} {name} inputs, beam {results[name]['beam']}")
+            inputs = counted(results[name]["pairs"], f"{name} input")
+            print(f"results  on {inputs}, beam {results[name]['beam']}")
             for metric in results[name]["scores"].values():
                 print(f"  {metric['text']}")

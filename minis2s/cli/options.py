@@ -4,6 +4,8 @@ A value that cannot be right is refused while the options are read, with the opt
 """
 
 import argparse
+from collections.abc import Callable
+from math import inf, nan
 
 from minis2s.backend import NAMES
 from minis2s.cli.machine import MOST_THREADS, default_threads
@@ -33,28 +35,32 @@ def whole(text: str) -> int:
 
 def number(text: str) -> float:
     """Any finite number of 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of 0 or more, got {text!r}")
-    return value
+    return checked(text, lambda value: 0 <= value < inf, "a number, 0 or more")
 
 
 def positive(text: str) -> float:
     """A finite number above 0."""
-    value = number(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("must be above 0, got 0")
-    return value
+    return checked(text, lambda value: 0 < value < inf, "a number above 0")
 
 
 def share(text: str) -> float:
     """A number from 0 to 1."""
-    value = number(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text!r}")
+    return checked(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def share_below_one(text: str) -> float:
+    """A number from 0 to below 1."""
+    return checked(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+
+
+def checked(text: str, good: Callable[[float], bool], wanted: str) -> float:
+    """The number that `text` spells; one message for whatever is wrong with it."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not good(value):
+        raise argparse.ArgumentTypeError(f"must be {wanted}, got {text!r}")
     return value
 
 

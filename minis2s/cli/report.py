@@ -3,7 +3,9 @@
 Everything that is printed is also in results.json.
 """
 
+import math
 import platform
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 
 import minis2s
 from minis2s.cli.machine import blas_settings, program, usable_cores
+from minis2s.cli.words import counted
 from minis2s.data import Pair
 from minis2s.files import write_json
 from minis2s.plots import plot_attention, plot_history, png
@@ -19,6 +22,9 @@ from minis2s.train.run import RESULTS, RunConfig, Splits, measure, translate_all
 from minis2s.train.translator import Translator
 
 BEAM = 5
+WIDEST = 40  # column of samples; longer ones push the rest of their line to the right
+MUCH_WRONG = 0.5  # a dev error rate above that calls for more training
+LEAST_STEPS = 1000  # that the advice to train on asks for
 
 
 def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *, quiet: bool) -> None:
@@ -58,6 +64,7 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
         "pictures": pictures,
         "weights": translator.model.count(),
         "machine": machine(config.backend),
+        "advice": advice(trainer, folder),
     }
     write_json(folder / RESULTS, results)
     if quiet:
@@ -66,19 +73,18 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
 
     done = results["training"]
     print(
-        f"\ntrained {done['steps']:,} steps in {done['seconds'] / 60:.1f} minutes "
+        f"\ntrained {counted(done['steps'], 'step')} in {done['seconds'] / 60:.1f} minutes "
         f"({done['tokens_per_second']:,.0f} target tokens/s); best dev error {100 * trainer.best['dev_error_rate']:.1f} % "
         f"at epoch {trainer.best['epoch']:.1f}"
     )
-    held_out = "held-out" if splits.test else "dev (no --test was given)"
-    print(f"\non {len(pairs):,} {held_out} inputs, beam {BEAM}:")
+    held_out = f"the {counted(len(pairs), 'held-out input' if splits.test else 'dev input')}"
+    chosen = "" if splits.test else ", which also chose the model (no --test was given)"
+    print(f"\non {held_out}{chosen}, beam {BEAM}:")
     for metric in scores.values():
         print(f"  {metric}")
     print("\nsamples:")
-    width = min(max(len(pair.source) for pair, _ in samples), 40)
-    for pair, text in samples:
-        wrong = pair.targets and text not in pair.targets
-        print(f"  {pair.source:{width}}  {text}" + (f"   (right: {pair.targets[0]})" if wrong else ""))
+    for line in in_columns(samples):
+        print(f"  {line}")
     print()
     for file, sentence in pictures.items():
         print(f"{folder / file}: {sentence}")
@@ -86,6 +92,60 @@ def report(config: RunConfig, splits: Splits, trainer: Trainer, folder: Path, *,
     print(f'  {program()} translate {folder} "{samples[0][0].source}"')
     print(f"  {program()} evaluate {folder} --data FILE.tsv")
     print(f"  {program()} info {folder}")
+    if results["advice"]:
+        print(f"\n{results['advice']}")
+
+
+def in_columns(samples: list[tuple[Pair, str]]) -> list[str]:
+    """A line for each sample: the source, the output, and where known the right answer if it is another."""
+    rows = []
+    for pair, text in samples:
+        wrong = pair.targets and text not in pair.targets
+        rows.append((pair.source, text, f"(right: {pair.targets[0]})" if wrong else ""))
+    first, second = (min(max(columns(row[i]) for row in rows), WIDEST) for i in range(2))
+    return [
+        f"{padded(source, first)}  {padded(text, second)}  {right}".rstrip() for source, text, right in rows
+    ]
+
+
+def padded(text: str, width: int) -> str:
+    return text + " " * (width - columns(text))
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: Chinese characters two, accents none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def has_ended(trainer: Trainer) -> bool:
+    return trainer.progress() >= 1 or trainer.patience_exhausted()
+
+
+def later_end(trainer: Trainer, folder: Path) -> str:
+    """The command that trains on: twice as long, and for as many steps as a small model needs."""
+    config = trainer.config
+    options = ""
+    if trainer.patience_exhausted():
+        options += f" --patience {2 * config.patience}"
+    if trainer.progress() >= 1:
+        more = max(2, LEAST_STEPS / max(trainer.step, 1))
+        if config.epochs is not None:
+            options += f" --epochs {math.ceil(more * config.epochs)}"
+        if config.minutes is not None:
+            options += f" --minutes {more * config.minutes:.3g}"
+    return f"{program()} train --resume --out {folder}{options}"
+
+
+def advice(trainer: Trainer, folder: Path) -> str | None:
+    """What to do about a model that gets most tokens wrong."""
+    if trainer.best["dev_error_rate"] <= MUCH_WRONG:
+        return None
+    return (
+        f"It has learned little yet ({counted(trainer.step, 'step')}, dev error "
+        f"{100 * trainer.best['dev_error_rate']:.1f} %): train on with {later_end(trainer, folder)}"
+    )
 
 
 def easiest_to_look_at(samples: list[tuple[Pair, str]]) -> tuple[Pair, str]:

@@ -6,18 +6,21 @@ comes from.
 """
 
 import argparse
+import math
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 from minis2s.backend import array_module, keep_freed_memory
 from minis2s.cli.machine import blas_settings, default_threads, program
-from minis2s.cli.options import add_machine_options, count, number, positive, share, whole
-from minis2s.cli.report import report
-from minis2s.data import TASK_NAMES
+from minis2s.cli.options import add_machine_options, count, number, positive, share, share_below_one, whole
+from minis2s.cli.report import has_ended, later_end, report
+from minis2s.cli.words import counted
+from minis2s.data import TASK_NAMES, encode_pairs, make_batches
 from minis2s.data.tokenizers import TOKENIZERS
 from minis2s.data.vocabulary import SPECIAL_TOKENS
 from minis2s.errors import UserError
+from minis2s.files import read_json
 from minis2s.models import ModelConfig
 from minis2s.models.decoder import KINDS
 from minis2s.models.encoder import BRIDGES
@@ -26,7 +29,9 @@ from minis2s.nn.attention import SCORES
 from minis2s.train.config import FORCING_DECAYS, OPTIMIZERS, SCHEDULES, TrainConfig
 from minis2s.train.loop import MAY_CHANGE, Trainer
 from minis2s.train.run import (
+    BEST,
     LAST,
+    RESULTS,
     DataConfig,
     RunConfig,
     Splits,
@@ -47,6 +52,8 @@ PRESETS: dict[str | None, tuple[ModelConfig, TrainConfig]] = {
     None: (ModelConfig(hidden=256, embed=128, dropout=0.2), TrainConfig(epochs=10)),  # your own files
 }
 
+ENOUGH_STEPS = 1000  # for a model to learn something from your own files, however small they are
+SAMPLE = 5000  # pairs that are looked at to tell the number of steps in an epoch
 DECODERS = tuple(kind for kind in KINDS if kind != "plain")  # that one is --attention none
 ON_OFF = argparse.BooleanOptionalAction
 
@@ -106,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--bridge", choices=BRIDGES, help="from the encoder's last states to the decoder's first"
     )
-    model.add_argument("--dropout", type=share, metavar="P")
+    model.add_argument("--dropout", type=share_below_one, metavar="P")
 
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -270,23 +277,35 @@ def build(config: RunConfig, splits: Splits) -> Translator:
     return translator.to(array_module(config.backend))
 
 
-def introduce(config: RunConfig, splits: Splits, translator: Translator, folder: Path) -> None:
-    """Say what is about to happen."""
+def steps_of_an_epoch(config: RunConfig, splits: Splits, translator: Translator) -> float:
+    """The number of batches in the training data, about; of many pairs only some are looked at."""
+    some = splits.train[:: max(1, len(splits.train) // SAMPLE)]
+    examples = encode_pairs(some, translator.source, translator.target, all_targets=True)
+    batches = len(make_batches(examples, batch_tokens=config.training.batch_tokens))
+    return batches * len(splits.train) / len(some)
+
+
+def introduce(
+    config: RunConfig, splits: Splits, translator: Translator, folder: Path, *, more_epochs: bool
+) -> None:
+    """Say what is about to happen; `more_epochs`: a small file has got more of them than usual."""
     model, training = config.model, config.training
     source, target = translator.source, translator.target
-    end = [f"{training.epochs} epochs"] if training.epochs else []
-    end += [f"{training.minutes:g} minutes"] if training.minutes else []
+    end = [counted(training.epochs, "epoch")] if training.epochs else []
+    end += [f"{training.minutes:g} minute{'s' * (training.minutes != 1)}"] if training.minutes else []
+    if more_epochs:
+        end[0] += f" (so many for about {ENOUGH_STEPS:,} steps; --epochs sets another number)"
     directions = "bidirectional " if model.bidirectional else ""
     print(f"{config.data.name}: {splits.description}")
     print(
-        f"  data      {len(splits.train):,} training pairs, {len(splits.dev):,} dev, {len(splits.test):,} test"
+        f"  data      {counted(len(splits.train), 'training pair')}, {len(splits.dev):,} dev, {len(splits.test):,} test"
     )
     print(
         f"  tokens    {len(source.vocabulary):,} in the source (by {source.tokenizer.name}), "
         f"{len(target.vocabulary):,} in the target (by {target.tokenizer.name})"
     )
     print(
-        f"  model     {directions}{model.cell}, {model.layers} layer{'s' * (model.layers > 1)}, embed {model.embed}, "
+        f"  model     {directions}{model.cell}, {counted(model.layers, 'layer')}, embed {model.embed}, "
         f"hidden {model.hidden}, attention {model.attention}: {translator.model.count():,} weights"
     )
     print(
@@ -294,9 +313,28 @@ def introduce(config: RunConfig, splits: Splits, translator: Translator, folder:
         f"lr {training.lr:g} ({training.schedule}), seed {training.seed}"
     )
     settings = ", ".join(f"{name}={value}" for name, value in blas_settings().items())
-    threads = f"{training.threads} thread{'s' * (training.threads > 1)}"
+    threads = counted(training.threads, "thread")
     print(f"  machine   {config.backend}, {threads}; matrix products: {settings}")
     print(f"  folder    {folder}", flush=True)
+
+
+def is_complete(trainer: Trainer, folder: Path) -> bool:
+    """Whether a resumed run is at its end, with its model and its report in the folder."""
+    if not trainer.history or not (has_ended(trainer) and (folder / BEST).exists()):
+        return False
+    try:
+        reported = read_json(folder / RESULTS)["training"]["steps"]
+    except (UserError, KeyError, TypeError):  # no report, or half of one: it is written again
+        return False
+    return reported == trainer.step
+
+
+def about_complete(trainer: Trainer, folder: Path) -> str:
+    done = f"{counted(trainer.step, 'step')}, {trainer.history[-1]['epoch']:.1f} epochs"
+    return (
+        f"The run in {folder} is complete ({done}); {program()} info {folder} shows its results. "
+        f"To train on, give it a later end: {later_end(trainer, folder)}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -314,18 +352,25 @@ def run(args: argparse.Namespace) -> int:
     if not args.resume:
         config = with_tokenizers(config, args, splits)
     translator = build(config, splits)
-    if args.resume:
-        folder = Path(args.out)
-        config.save(folder)
-    else:
-        folder = new_run_folder(args.out, config.data.name, config)
-    if not args.quiet:
-        introduce(config, splits, translator, folder)
+    more_epochs = False
+    if not args.resume and args.task is None and args.epochs is None and args.minutes is None:
+        epochs = math.ceil(ENOUGH_STEPS / steps_of_an_epoch(config, splits, translator))
+        more_epochs = epochs > config.training.epochs
+        if more_epochs:
+            config = replace(config, training=replace(config.training, epochs=epochs))
+    folder = Path(args.out) if args.resume else new_run_folder(args.out, config.data.name, config)
 
     keep_freed_memory()
     trainer = Trainer(translator, splits.train, splits.dev, config.training, out=folder)
-    if args.resume and (folder / LAST).exists():
-        trainer.load()
+    if args.resume:
+        if (folder / LAST).exists():
+            trainer.load()
+        config.save(folder)
+        if is_complete(trainer, folder):
+            print(folder if args.quiet else about_complete(trainer, folder))
+            return 0
+    if not args.quiet:
+        introduce(config, splits, translator, folder, more_epochs=more_epochs)
     go_on = f"go on with: {program()} train --resume --out {folder}"
     try:
         trainer.run(quiet=args.quiet)

@@ -4,24 +4,30 @@ import argparse
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from minis2s.cli.options import add_machine_options, add_search_options, count, threads_for
+from minis2s.data import Codec
+from minis2s.data.vocabulary import SPECIAL_TOKENS
 from minis2s.errors import UserError
-from minis2s.plots import plot_attention, png
-from minis2s.train.run import load_translator, translate_all, write_picture
+from minis2s.plots import bare, plot_attention, png, shown
+from minis2s.train.run import load_translator, not_ended, translate_all, write_picture
 
+MOST_LISTED = 10  # unknown tokens
+MOST_KNOWN = 60  # known tokens, or only their number is said
 LINES_AT_ONCE = 1024  # of a file or pipe; a person at a terminal gets each answer at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a run folder (or an .npz file from one)")
     parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="inputs (default: the lines of standard input)"
+        "texts", nargs="*", default=[], metavar="TEXT", help="inputs (default: the lines of standard input)"
     )
     parser.add_argument(
         "--nbest", type=count, default=1, metavar="N", help="show the N best, as: number, score, text"
     )
     parser.add_argument("--attention", metavar="FILE.png", help="draw where the model looked; for one TEXT")
+    parser.add_argument("--quiet", action="store_true", help="no notes, only the outputs")
     add_search_options(parser)
     add_machine_options(parser)
 
@@ -37,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
             f"--attention writes a PNG picture: name a file that ends in .png, not {args.attention}"
         )
     translator = load_translator(args.run_folder, args.backend or "numpy")
+    folder = Path(args.run_folder)
+    if not args.quiet and (doubt := not_ended(folder if folder.is_dir() else folder.parent)):
+        note(doubt)
+    at_once = not args.texts and sys.stdin is not None and sys.stdin.isatty()
+    unknown: dict[str, None] = {}  # tokens, each once, in the order of their appearance
     search = {"beam": args.beam, "nbest": args.nbest, "length_penalty": args.length_penalty}
     for texts in [list(map(valid, args.texts))] if args.texts else standard_input():
         results = translate_all(translator, texts, threads=threads_for(args), **search)
@@ -50,7 +61,36 @@ def run(args: argparse.Namespace) -> int:
                 text = " ".join(translation.text.splitlines())
                 print(text if args.nbest == 1 else f"{number}\t{translation.score:.4f}\t{text}")
         sys.stdout.flush()
+        before = len(unknown)
+        unknown |= dict.fromkeys(unknown_tokens(translator.source, texts))
+        if at_once and not args.quiet and not before and unknown:
+            note(about_unknown(list(unknown), translator.source))
+    if unknown and not at_once and not args.quiet:
+        note(about_unknown(list(unknown), translator.source))
     return 0
+
+
+def note(text: str) -> None:
+    print(f"minis2s: note: {text}", file=sys.stderr)
+
+
+def unknown_tokens(codec: Codec, texts: list[str]) -> list[str]:
+    return [t for text in texts for t in codec.tokenizer.tokenize(text) if t not in codec.vocabulary]
+
+
+def about_unknown(unknown: list[str], codec: Codec) -> str:
+    """One sentence on tokens that a model does not know, and on those that it knows."""
+    listed = ", ".join(repr(bare(token)) for token in unknown[:MOST_LISTED])
+    more = f" and {len(unknown) - MOST_LISTED:,} more" if len(unknown) > MOST_LISTED else ""
+    are, read = ("is", "is read") if len(unknown) == 1 else ("are", "are read")
+    known = codec.vocabulary.tokens[len(SPECIAL_TOKENS) :]
+    if all(token.lower() in codec.vocabulary for token in unknown):
+        hint = "it knows them in small letters" if len(unknown) > 1 else "it knows it as a small letter"
+    elif len(known) <= MOST_KNOWN:
+        hint = f"this model knows {' '.join(sorted(set(map(shown, known))))}"
+    else:
+        hint = f"this model knows {len(known):,} others"
+    return f"{listed}{more} {are} not in the vocabulary of the training data and {read} as unknown; {hint}"
 
 
 def valid(text: str) -> str:
