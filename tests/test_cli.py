@@ -25,7 +25,7 @@ from minis2s import files
 from minis2s.cli import machine, main
 from minis2s.cli.report import easiest_to_look_at, in_columns
 from minis2s.data import Pair
-from minis2s.train import run
+from minis2s.train import source
 from minis2s.train.loop import Trainer
 
 TINY = ["--embed", "4", "--hidden", "8", "--epochs", "2", "--evaluations", "2", "--threads", "1"]
@@ -137,13 +137,13 @@ def test_the_model_that_is_measured_is_the_one_in_the_folder(trained, data):
 @pytest.fixture
 def short_tasks(monkeypatch):
     """Ready-made tasks with twenty held-out pairs, which take no time to translate."""
-    load_task = run.load_task
+    load_task = source.load_task
 
     def short(*args, **options):
         task = load_task(*args, **options)
         return replace(task, dev=task.dev[:20], test=task.test[:20])
 
-    monkeypatch.setattr(run, "load_task", short)
+    monkeypatch.setattr(source, "load_task", short)
 
 
 def test_a_ready_made_task_trains_in_a_folder_named_after_it(short_tasks, tmp_path, monkeypatch):

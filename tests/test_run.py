@@ -9,22 +9,9 @@ from minis2s.data import Pair, write_pairs
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig
 from minis2s.train.config import TrainConfig
-from minis2s.train.run import (
-    DataConfig,
-    RunConfig,
-    Splits,
-    bleu_tokenizer_for,
-    checksum,
-    doubts,
-    likely_tokenizer,
-    load_data,
-    load_translator,
-    measure,
-    metrics_for,
-    new_run_folder,
-    share_done,
-    translate_all,
-)
+from minis2s.train.measure import bleu_tokenizer_for, measure, metrics_for, translate_all
+from minis2s.train.run import RunConfig, load_translator, new_run_folder, share_done
+from minis2s.train.source import DataConfig, Splits, checksum, doubts, likely_tokenizer, load_data
 from minis2s.train.translator import Translator
 
 PAIRS = [Pair(source, (source[::-1],)) for source in ("ab", "abc", "cab", "a", "", "bb cc")]
@@ -284,7 +271,7 @@ def test_each_task_has_its_own_metrics(translator, monkeypatch):
     assert metrics_for("g2p", translator) == "g2p"
     assert metrics_for("dates", translator) == "exact"
     assert metrics_for(None, translator) == "tokens"
-    monkeypatch.setattr("minis2s.train.run.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("minis2s.train.measure.importlib.util.find_spec", lambda name: None)
     assert metrics_for(None, by_word) == "tokens"
-    monkeypatch.setattr("minis2s.train.run.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("minis2s.train.measure.importlib.util.find_spec", lambda name: name)
     assert metrics_for(None, by_word) == "bleu"

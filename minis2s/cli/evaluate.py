@@ -9,7 +9,9 @@ from minis2s.cli.words import counted
 from minis2s.data import merge_sources
 from minis2s.errors import UserError
 from minis2s.files import write_json
-from minis2s.train.run import CONFIG, RunConfig, load_translator, measure, not_ended, read_files
+from minis2s.train.measure import measure
+from minis2s.train.run import CONFIG, RunConfig, load_translator, not_ended
+from minis2s.train.source import read_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,9 @@ from minis2s.data import Pair
 from minis2s.files import write_json
 from minis2s.plots import plot_attention, plot_history, png
 from minis2s.train.loop import Trainer
-from minis2s.train.run import RESULTS, RunConfig, Splits, measure, translate_all, write_picture
+from minis2s.train.measure import measure, translate_all
+from minis2s.train.run import RESULTS, RunConfig, write_picture
+from minis2s.train.source import Splits
 from minis2s.train.translator import Translator
 
 BEAM = 5

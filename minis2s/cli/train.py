@@ -28,19 +28,8 @@ from minis2s.nn import CELLS
 from minis2s.nn.attention import SCORES
 from minis2s.train.config import FORCING_DECAYS, OPTIMIZERS, SCHEDULES, TrainConfig
 from minis2s.train.loop import MAY_CHANGE, Trainer
-from minis2s.train.run import (
-    BEST,
-    LAST,
-    RESULTS,
-    DataConfig,
-    RunConfig,
-    Splits,
-    check_free,
-    checksum,
-    doubts,
-    load_data,
-    new_run_folder,
-)
+from minis2s.train.run import BEST, LAST, RESULTS, RunConfig, check_free, new_run_folder
+from minis2s.train.source import DataConfig, Splits, checksum, doubts, load_data
 from minis2s.train.translator import Translator
 
 # what a run is made of where no option says otherwise

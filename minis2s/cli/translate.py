@@ -11,7 +11,8 @@ from minis2s.data import Codec
 from minis2s.data.vocabulary import SPECIAL_TOKENS
 from minis2s.errors import UserError
 from minis2s.plots import bare, plot_attention, png, shown
-from minis2s.train.run import load_translator, not_ended, translate_all, write_picture
+from minis2s.train.measure import translate_all
+from minis2s.train.run import load_translator, not_ended, write_picture
 
 MOST_LISTED = 10  # unknown tokens
 MOST_KNOWN = 60  # known tokens, or only their number is said

@@ -31,7 +31,9 @@ class Task:
     test: list[Pair]
     source_tokenizer: str
     target_tokenizer: str
-    samples: tuple[str, ...]  # sources to show off with; they are in none of the three lists
+    samples: tuple[
+        Pair, ...
+    ]  # to show off with; in none of the three lists, without a target where none is known
 
 
 def load_task(name: str, *, seed: int = 0, size: int | None = None) -> Task:
@@ -55,7 +57,7 @@ MOST_PAIRS = 200_000  # there are enough different sums for this many
 
 
 def _draw(
-    draw: Callable[[], Pair], size: int, samples: tuple[str, ...], same: Callable[[str], str] = str
+    draw: Callable[[], Pair], size: int, samples: tuple[Pair, ...], same: Callable[[str], str] = str
 ) -> dict[str, list[Pair]]:
     """Splits of pairs from ``draw``, all different, none a sample.
 
@@ -63,7 +65,7 @@ def _draw(
     which split it may be in (80 % training, 10 % dev, 10 % test): filling one split after the other
     would use up what is rare, such as sums of single digits, before training gets any.
     """
-    seen = {same(source) for source in samples}
+    seen = {same(pair.source) for pair in samples}
     splits: dict[str, list[Pair]] = {"train": [], "dev": [], "test": []}
     counts = {"train": size, "dev": DEV, "test": TEST}
     while any(len(splits[split]) < counts[split] for split in splits):
@@ -132,7 +134,7 @@ def _g2p(rng: np.random.Generator, size: int | None) -> Task:
         test=test,
         source_tokenizer="char",
         target_tokenizer="space",
-        samples=NEW_WORDS,
+        samples=tuple(Pair(word, ()) for word in NEW_WORDS),
     )
 
 
@@ -152,16 +154,16 @@ ENGLISH = ("MMMM d'th', y", "d'th' MMMM y", "'the' d'th' 'of' MMMM, y", "d-MMM-y
 FIRST_DAY, LAST_DAY = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 
 DATE_SAMPLES = (
-    "Tuesday, September 27, 1994",
-    "the 3rd of May, 2021",
-    "14-Jul-1989",
-    "1 apr 76",
-    "mardi 14 juillet 1998",
-    "29 de febrero de 2024",
-    "3. Oktober 1990",
-    "среда, 12 апреля 1961 г.",
-    "2011年3月11日金曜日",
-    "31.12.1999",
+    Pair("Tuesday, September 27, 1994", ("1994-09-27",)),
+    Pair("the 3rd of May, 2021", ("2021-05-03",)),
+    Pair("14-Jul-1989", ("1989-07-14",)),
+    Pair("1 apr 76", ("1976-04-01",)),
+    Pair("mardi 14 juillet 1998", ("1998-07-14",)),
+    Pair("29 de febrero de 2024", ("2024-02-29",)),
+    Pair("3. Oktober 1990", ("1990-10-03",)),
+    Pair("среда, 12 апреля 1961 г.", ("1961-04-12",)),
+    Pair("2011年3月11日金曜日", ("2011-03-11",)),
+    Pair("31.12.1999", ("1999-12-31",)),
 )
 
 
@@ -222,22 +224,25 @@ def _addition(rng: np.random.Generator, size: int | None) -> Task:
         digits = int(rng.integers(1, 4))
         return int(rng.integers(10 ** (digits - 1) if digits > 1 else 0, 10**digits))
 
-    def draw() -> Pair:
-        a, b = number(), number()
+    def sum_of(a: int, b: int) -> Pair:
         return Pair(f"{a}+{b}", (str(a + b),))
 
-    samples = (
-        "9+99",
-        "12+345",
-        "25+75",
-        "123+45",
-        "250+250",
-        "808+80",
-        "999+1",
-        "31+41",
-        "600+400",
-        "999+999",
+    def draw() -> Pair:
+        return sum_of(number(), number())
+
+    shown = (
+        (9, 99),
+        (12, 345),
+        (25, 75),
+        (123, 45),
+        (250, 250),
+        (808, 80),
+        (999, 1),
+        (31, 41),
+        (600, 400),
+        (999, 999),
     )
+    samples = tuple(sum_of(a, b) for a, b in shown)
     return Task(
         name="addition",
         description="sums of two numbers of one to three digits",
@@ -256,18 +261,8 @@ def _reverse(rng: np.random.Generator, size: int | None) -> Task:
         word = "".join(letters[i] for i in rng.integers(26, size=int(rng.integers(3, 13))))
         return Pair(word, (word[::-1],))
 
-    samples = (
-        "abc",
-        "level",
-        "minis",
-        "gradient",
-        "attention",
-        "sequences",
-        "vocabulary",
-        "backwards",
-        "zzzzzzzz",
-        "learnability",
-    )
+    shown = "abc level minis gradient attention sequences vocabulary backwards zzzzzzzz learnability"
+    samples = tuple(Pair(word, (word[::-1],)) for word in shown.split())
     return Task(
         name="reverse",
         description="strings of 3 to 12 random letters, written backwards",

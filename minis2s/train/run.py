@@ -5,83 +5,25 @@
     history.csv    one row for each evaluation
     results.json   every figure of the final report; loss.png and attention.png: its two pictures
 
-`RunConfig` is config.json as an object, `load_data` reads the data that it describes, `new_run_folder`
-claims the folder, `load_translator` and `measure` use what was trained.
+`RunConfig` is config.json as an object, `new_run_folder` claims the folder, `load_translator` reads
+what was trained.
 """
 
 import csv
-import hashlib
-import importlib.util
 import os
-import stat
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from tqdm import tqdm
 
 from minis2s.backend import array_module
-from minis2s.data import Pair, load_task, merge_sources, read_aligned, read_pairs
-from minis2s.data.tasks import DATE_SAMPLES
 from minis2s.errors import UserError
 from minis2s.files import cannot, read_json, read_lines, replacing, write_json
 from minis2s.models import ModelConfig
 from minis2s.train.config import TrainConfig
-from minis2s.train.metrics import Metric, score
-from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator
+from minis2s.train.source import DataConfig
+from minis2s.train.translator import Translator
 
-MOST_KNOWN = 0.1  # of the held-out inputs may be in the training data before that is worth a warning
 CONFIG, LAST, BEST, HISTORY, RESULTS = "config.json", "last.npz", "best.npz", "history.csv", "results.json"
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where the data of a run come from: a ready-made task, or files.
-
-    train, dev, test: each one table of pairs or two line-aligned files; test may be empty.
-    checksums are those of the files when the run began. The vocabularies hold at most
-    max_vocabulary tokens that occur at least min_count times.
-    """
-
-    task: str | None = None
-    size: int | None = None
-    seed: int = 0
-    train: tuple[str, ...] = ()
-    dev: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    alternatives: bool = False
-    checksums: tuple[str, ...] = ()
-    source_tokenizer: str = "char"
-    target_tokenizer: str = "char"
-    max_vocabulary: int | None = None
-    min_count: int = 1
-
-    @property
-    def name(self) -> str:
-        """A short name: the task, or the training file without its ending."""
-        return self.task or Path(self.train[0]).stem
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        return (*self.train, *self.dev, *self.test)
-
-
-class Splits(NamedTuple):
-    """The data of a run.
-
-    samples are sources to show at the end, with references where they have any; tokenizers are the
-    two that suit the data, for the source and for the target.
-    """
-
-    description: str
-    train: list[Pair]
-    dev: list[Pair]
-    test: list[Pair]
-    samples: list[Pair]
-    tokenizers: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -125,91 +67,6 @@ def from_json(cls: type, content: dict):
     for name in content.keys() ^ known:
         raise ValueError(f"{name} is {'unknown' if name in content else 'missing'} in {cls.__name__}")
     return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
-
-
-# -- data -----------------------------------------------------------------------------------------
-
-# of the samples of ready-made tasks; those of g2p are words that no dictionary has
-SAMPLE_ANSWERS: dict[str, Callable[[str], str]] = {
-    "dates": dict(
-        zip(
-            DATE_SAMPLES,
-            "1994-09-27 2021-05-03 1989-07-14 1976-04-01 1998-07-14 2024-02-29 1990-10-03 1961-04-12 2011-03-11 "
-            "1999-12-31".split(),
-            strict=True,
-        )
-    ).__getitem__,
-    "addition": lambda source: str(sum(map(int, source.split("+")))),
-    "reverse": lambda source: source[::-1],
-}
-
-
-def load_data(config: DataConfig) -> Splits:
-    """The pairs that `config` describes.
-
-    Raises UserError when a file cannot be read or has changed since the run began, or the package
-    that carries a task's data is missing.
-    """
-    if config.task is not None:
-        task = load_task(config.task, seed=config.seed, size=config.size)
-        answer = SAMPLE_ANSWERS.get(config.task)
-        samples = [Pair(source, (answer(source),) if answer else ()) for source in task.samples]
-        tokenizers = task.source_tokenizer, task.target_tokenizer
-        return Splits(task.description, task.train, task.dev, task.test, samples, tokenizers)
-
-    train = read_files(config.train, alternatives=config.alternatives)
-    dev = merge_sources(read_files(config.dev, alternatives=config.alternatives))
-    test = merge_sources(read_files(config.test, alternatives=config.alternatives)) if config.test else []
-    for path, before in zip(config.files, config.checksums):
-        if checksum(path) != before:
-            raise UserError(f"{path} has changed since this run began: start a new run with another --out")
-    shown = test or dev
-    samples = [shown[i * len(shown) // 10] for i in range(10)] if len(shown) > 10 else shown
-    sources, targets = ([pair.source for pair in train], [pair.targets[0] for pair in train])
-    tokenizers = likely_tokenizer(sources), likely_tokenizer(targets)
-    return Splits(" and ".join(Path(p).name for p in config.train), train, dev, test, samples, tokenizers)
-
-
-def read_files(paths: Sequence[str], *, alternatives: bool) -> list[Pair]:
-    """Pairs from one table or two line-aligned files. Raises UserError as the readers of data/pairs.py do."""
-    return read_aligned(*paths) if len(paths) == 2 else read_pairs(*paths, alternatives=alternatives)
-
-
-def checksum(path: str) -> str:
-    """SHA-256 of a file. Raises UserError when it cannot be read, or is a pipe."""
-    try:
-        with open(path, "rb") as file:
-            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-                raise UserError(f"{path} is a pipe, which can be read only once: save it as a file first")
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise cannot("read", path, error) from None
-
-
-def likely_tokenizer(texts: Sequence[str]) -> str:
-    """ "word" for texts of three words or more on average, else "char" (words, Chinese, codes)."""
-    return "word" if sum(len(text.split()) for text in texts) >= 3 * len(texts) else "char"
-
-
-def doubts(splits: Splits) -> list[str]:
-    """What is wrong with held-out data that were seen in training; one sentence each."""
-    found = []
-    seen = {pair.source for pair in splits.train}
-    for name, pairs in (("dev", splits.dev), ("test", splits.test)):
-        known = sum(pair.source in seen for pair in pairs)
-        if pairs and merge_sources(pairs) == merge_sources(splits.train):
-            found.append(f"the {name} data are the training data: their figures say nothing about new input")
-        elif pairs and known == len(pairs):
-            found.append(
-                f"every source of the {name} data is in the training data too: "
-                "their figures say nothing about new input"
-            )
-        elif known > MOST_KNOWN * len(pairs):
-            found.append(
-                f"{known:,} of {len(pairs):,} {name} inputs are in the training data: "
-                "their figures look better than those of new input would"
-            )
-    return found
 
 
 # -- folders --------------------------------------------------------------------------------------
@@ -342,72 +199,3 @@ def not_ended(folder: Path) -> str | None:
 
 
 # -- using what was trained -----------------------------------------------------------------------
-
-
-def translate_all(
-    translator: Translator, texts: Sequence[str], *, threads: int = 1, progress: bool = False, **search
-) -> list[list[Translation]]:
-    """`Translator.translate` for many texts on several threads; `search` are its options.
-
-    The threads share the weights and nothing else, so the results do not depend on their number.
-    """
-    # texts of similar length together: a batch takes as many steps as its longest text
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    size = min(SENTENCES_AT_ONCE, max(-(-len(texts) // threads), 1))
-    chunks = [order[start : start + size] for start in range(0, len(order), size)]
-    found: list[list[Translation]] = [[] for _ in texts]
-    pool = ThreadPoolExecutor(threads)
-    try:
-        results = pool.map(lambda chunk: translator.translate([texts[i] for i in chunk], **search), chunks)
-        with tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar:
-            for chunk, translations in zip(chunks, results, strict=True):
-                for i, result in zip(chunk, translations, strict=True):
-                    found[i] = result
-                bar.update(len(chunk))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the chunks that have not begun
-    return found
-
-
-def metrics_for(task: str | None, translator: Translator) -> str:
-    """The kind of `metrics.score` that tells most about a run."""
-    if task is not None:
-        return "g2p" if task == "g2p" else "exact"
-    by_word = translator.target.tokenizer.name == "word"
-    return "bleu" if by_word and importlib.util.find_spec("sacrebleu") else "tokens"
-
-
-def bleu_tokenizer_for(texts: Sequence[str]) -> str:
-    """How sacrebleu should cut texts into words: "13a", or by character where they have no spaces.
-
-    "zh" is its way with Chinese; Japanese is recognized by its kana, and cut into characters.
-    """
-    letters = [c for text in texts for c in text if c.isalpha()]
-    kana = sum("\u3040" <= c <= "\u30ff" for c in letters)
-    ideographs = sum("\u3400" <= c <= "\u9fff" for c in letters)
-    if 2 * (kana + ideographs) <= len(letters):
-        return "13a"
-    return "char" if 10 * kana > len(letters) else "zh"
-
-
-def measure(
-    translator: Translator,
-    pairs: Sequence[Pair],
-    *,
-    task: str | None = None,
-    threads: int = 1,
-    progress: bool = False,
-    **search,
-) -> dict[str, Metric]:
-    """The metrics of a translator on `pairs`, each with a 95 % bootstrap interval; the main one first."""
-    results = translate_all(
-        translator, [pair.source for pair in pairs], threads=threads, progress=progress, **search
-    )
-    return score(
-        [best.text for best, *_ in results],
-        [pair.targets for pair in pairs],
-        kind=metrics_for(task, translator),
-        tokenize=translator.target.tokenizer.tokenize,
-        bleu_tokenizer=bleu_tokenizer_for([pair.targets[0] for pair in pairs]),
-        rng=np.random.default_rng(0),  # the same figures each time
-    )
