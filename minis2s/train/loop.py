@@ -8,13 +8,10 @@ goes on bit for bit as if it had never stopped.
 import csv
 import io
 import math
-import signal
-import sys
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, sa
 from minis2s.train.config import TrainConfig, learning_rate, make_optimizer, teacher_forcing
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.parallel import Workers
+from minis2s.train.terminal import progress_bar, stop_on_interrupt
 from minis2s.train.translator import Translator
 
 FAR_OFF = 10**9  # steps; when the end of a run cannot be told yet
@@ -104,11 +102,15 @@ class Trainer:
             raise RuntimeError("a Trainer runs once: to go on, make a new one and load the run folder")
         self.ran = True
         self.started = time.perf_counter()
-        with closing(self.workers), stop_on_interrupt() as stopped, progress_bar(self, quiet) as bar:
+        with (
+            closing(self.workers),
+            stop_on_interrupt() as stopped,
+            progress_bar(self.total, self.step, quiet) as bar,
+        ):
             while self.progress() < 1 and not self.patience_exhausted():
                 batch = self.next_batch()
                 self.update(batch)
-                show(bar, self)
+                self.show(bar)
                 if self.evaluation_due():
                     self.evaluate()
                     self.save()
@@ -161,6 +163,17 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self.losses.add(loss * tokens, tokens)
+
+    def show(self, bar: tqdm) -> None:
+        """One step further on the progress bar; its figures every ten steps."""
+        bar.update()
+        if self.step % 10 == 0 and not bar.disable:
+            bar.total = self.planned_steps()
+            speed = self.losses.all_weight / self.elapsed()
+            figures = f"loss {self.losses.mean():.3f}, {speed:,.0f} tokens/s"
+            if self.history:
+                figures += f", dev error {100 * self.history[-1]['dev_error_rate']:.1f} %"
+            bar.set_postfix_str(figures, refresh=False)
 
     def diverged(self, step: int, what: str) -> Diverged:
         """The error that says at which step what became of the run, and where its last good state is."""
@@ -352,59 +365,6 @@ class Sum:
 
     def clear(self) -> None:
         self.value, self.weight = 0.0, 0
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within it, the first Ctrl-C only makes the yielded function true; a second one interrupts.
-
-    So a step is never cut in the middle. Outside the main thread signals cannot be caught, and
-    Ctrl-C keeps its usual meaning.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def handler(signum, frame):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a script: leave it so
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def progress_bar(trainer: Trainer, quiet: bool) -> tqdm:
-    """A bar over the steps of the run: time left, tokens per second, loss."""
-    total = None if math.isinf(trainer.total) else trainer.total
-    interval = 0.1 if sys.stderr.isatty() else 10  # in seconds; every redrawing is a line of a log file
-    return tqdm(
-        total=total,
-        initial=trainer.step,
-        unit="step",
-        disable=quiet,
-        dynamic_ncols=True,
-        mininterval=interval,
-    )
-
-
-def show(bar: tqdm, trainer: Trainer) -> None:
-    """One step further on the bar; its figures a few times a second."""
-    bar.update()
-    if trainer.step % 10 == 0 and not bar.disable:
-        bar.total = trainer.planned_steps()
-        speed = trainer.losses.all_weight / trainer.elapsed()
-        figures = f"loss {trainer.losses.mean():.3f}, {speed:,.0f} tokens/s"
-        if trainer.history:
-            figures += f", dev error {100 * trainer.history[-1]['dev_error_rate']:.1f} %"
-        bar.set_postfix_str(figures, refresh=False)
 
 
 def table(rows: list[dict]) -> str:

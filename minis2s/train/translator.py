@@ -1,7 +1,7 @@
 """The Translator: a model with its two codecs, so that text goes in and text comes out.
 
 It is what a run folder holds and what a program uses: `for_pairs` makes a new one that fits some
-training data, `train` (train/loop.py) teaches it, `save` and `load` keep it.
+training data, a `Trainer` (train/loop.py) teaches it, `save` and `load` keep it.
 """
 
 from collections.abc import Sequence
