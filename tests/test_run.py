@@ -201,6 +201,7 @@ def test_how_much_of_a_run_is_done():
     assert share_done(TrainConfig(epochs=4), []) == 0
     assert share_done(TrainConfig(epochs=4), rows) == 0.75
     assert share_done(TrainConfig(epochs=3), rows) == share_done(TrainConfig(epochs=2), rows) == 1
+    assert share_done(TrainConfig(epochs=4), [row("3.985", "90", "0.25")]) == 1
     assert share_done(TrainConfig(epochs=None, minutes=3), rows) == 0.5
     assert share_done(TrainConfig(epochs=4, minutes=1.501), rows) == 1
     assert share_done(TrainConfig(epochs=4, patience=1), rows) == 1
