@@ -24,7 +24,7 @@ LAYERS = {
     "functional": 2,
     "kernels": 2,
     "nn": 3,
-    "gradcheck": 3,
+    "gradcheck": 5,
     "models": 4,
     "optim": 4,
     "schedules": 4,
