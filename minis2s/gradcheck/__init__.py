@@ -5,6 +5,6 @@ derivatives in float64, one verdict per block (input or weight). `require` turns
 into an AssertionError that names block, entry and both values.
 """
 
-from minis2s.gradcheck.numeric import Block, check_loss, check_op, require
+from minis2s.gradcheck.legacy import Block, check_loss, check_op, require
 
 __all__ = ["Block", "check_loss", "check_op", "require"]

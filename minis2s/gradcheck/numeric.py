@@ -1,205 +1,173 @@
-"""Numeric derivatives in float64, and the comparison of a backward pass with them.
+"""Derivatives measured from values of the function alone, each with an estimate of its own error.
 
-The derivative of a function along a line is measured from a few of its values (`derivative`);
-doing so for each entry of an array gives its gradient. `check_op` does it to one operation and
-`check_loss` to a whole model. NumPy only.
+Three ways, the best that a function allows being chosen by trying it:
 
-One verdict per block, never one number for everything: the large gradients of one block would
-hide a wrong small one in another. And never `out.sum()` as the loss: it gives a softmax, for
-one, the gradient zero, and then a backward that returns zero looks right.
+complex step   Im f(x + i h v) / h with h = 1e-20. There is no difference, so nothing cancels: exact to
+               rounding (Squire and Trapp 1998). Needs a function that works on complex numbers and
+               uses no abs, max or comparison on the way.
+Richardson     central differences at h, h/2 and h/4, combined so that the errors of the orders h^2 and
+               h^4 drop out (Richardson 1911). Works for any smooth function in float64.
+one-sided      (f(x + h) - f(x)) / h and (f(x) - f(x - h)) / h, to recognize a kink, where the two differ.
+
+Differences are taken of the single terms of the loss and summed afterwards: less cancels that way.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 
-from minis2s.op import Op
+from minis2s.gradcheck.problem import Blocks, Guard, Misbehaved, Problem
 
 EPS = float(np.finfo(np.float64).eps)
-STEP = 1e-2  # the largest displacement; the others are its halves
+COMPLEX_STEP = 1e-20
+STEP = 1e-2  # the largest displacement of Richardson; the others are its halves
 HALVINGS = 2
 
 
-class Block(NamedTuple):
-    """The verdict on one block: its worst entry (or its random direction)."""
+def richardson(difference: Callable[[float], float], step: float = STEP) -> tuple[float, float]:
+    """(f'(0), an estimate of the error that the method makes), where difference(s) = f(s) - f(-s).
 
-    name: str
-    error: float  # max |analytic - numeric| / max(|analytic|, |numeric|), both maxima over the block
-    index: tuple[int, ...] | None  # where the two differ most; None for a direction
-    analytic: float  # what backward says there
-    numeric: float  # what the differences say there
-
-    def __str__(self) -> str:
-        place = self.name if self.index is None else f"{self.name}[{', '.join(map(str, self.index))}]"
-        return (
-            f"{place}: relative error {self.error:.2e}, "
-            f"backward says {self.analytic:.12g}, differences say {self.numeric:.12g}"
-        )
-
-
-def derivative(difference: Callable[[float], float]) -> float:
-    """f'(0), where difference(s) = f(s) - f(-s).
-
-    Central differences at the displacements h, h/2 and h/4, with h = STEP. Their error is a
-    series in h^2, so (4 D(h/2) - D(h)) / 3 removes its first term, and the same once more with
-    16 the second (Richardson 1911). What is left is of the order h^6: the displacement can stay
-    large, where rounding (of the order EPS/h) does no harm.
+    The error of a central difference is a series in h^2, so (4 D(h/2) - D(h)) / 3 removes its first
+    term, and the same once more with 16 the second. What is left is of the order h^6: the displacement
+    can stay large, where rounding (of the order EPS/h) does no harm. The last correction that was made
+    is an upper estimate of what is left.
     """
-    estimates = []
-    for k in range(HALVINGS + 1):
-        h = STEP / 2**k
-        estimates.append(difference(h) / (2 * h))
+    estimates = [difference(step / 2**k) / (2 * step / 2**k) for k in range(HALVINGS + 1)]
+    change = 0.0
     for m in range(1, HALVINGS + 1):
         finer, coarser = estimates[1:], estimates[:-1]
-        estimates = [f + (f - c) / (4**m - 1) for f, c in zip(finer, coarser, strict=True)]
-    return float(estimates[0])
+        corrections = [(f - c) / (4**m - 1) for f, c in zip(finer, coarser, strict=True)]
+        estimates = [f + d for f, d in zip(finer, corrections, strict=True)]
+        change = abs(corrections[-1])
+    # the last correction is of the order h^4; what remains is smaller by about (h/2)^2
+    return float(estimates[0]), float(change) * step
 
 
-def numeric_gradient(value: Callable[[], np.ndarray], x: np.ndarray) -> np.ndarray:
-    """The gradient of sum(value()) with respect to x, which `value` reads and which is moved in
-    place, one entry at a time, and put back.
+class Oracle:
+    """The numeric side of a check: derivatives of loss = sum(outs * douts) for one Problem.
 
-    `value` may return a whole array of terms: their differences are taken before their sum, which
-    cancels less.
+    method: "complex step" or "Richardson", chosen when the oracle is made.
     """
-    gradient = np.empty_like(x)
-    for index in np.ndindex(x.shape):
-        before = x[index]
 
-        def at(s: float, index=index, before=before) -> np.ndarray:
-            x[index] = before + s
-            return value()
+    def __init__(self, problem: Problem, douts: list, guard: Guard, rng: np.random.Generator, method: str = ""):
+        self.problem, self.douts, self.guard = problem, douts, guard
+        self.blocks: Blocks = {name: x.astype(np.float64) for name, x in problem.blocks.items()}
+        terms = self.terms(self.blocks)
+        self.value = float(terms.sum())
+        self.size = float(np.abs(terms).sum())  # rounding of the loss is EPS times this
+        self.calls = 0
+        self.method = method or ("complex step" if self.complex_step_works(rng) else "Richardson")
 
-        gradient[index] = derivative(lambda s, at=at: (at(s) - at(-s)).sum())
-        x[index] = before
-    return gradient
+    def terms(self, blocks: Blocks) -> np.ndarray:
+        """The terms of the loss, one for each number in the outs."""
+        with self.guard.watching("forward"):
+            outs, _ = self.problem.forward(blocks)
+            parts = [
+                np.asarray(out).reshape(-1) * dout.reshape(-1)
+                for out, dout in zip(outs, self.douts, strict=False)
+                if dout is not None
+            ]
+        return np.concatenate(parts) if parts else np.zeros(1)
 
+    def moved(self, name: str, x: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return self.terms({**self.blocks, name: x})
 
-def check_op(
-    op: Op,
-    inputs: Sequence,
-    n_differentiable: int,
-    *,
-    rng: np.random.Generator,
-    without: Sequence[int] = (),
-) -> dict[str, Block]:
-    """Compare op.backward with the numeric gradient of each differentiable input, entry by entry.
+    # -- one derivative along a direction ----------------------------------------------------------
 
-    inputs: the arguments of op.forward, of which the first `n_differentiable` are float64 arrays
-        (or None: left out of the check). They are copied, not changed.
-    without: which parts of a tuple output get no upstream gradient (None); every other part gets
-        a random one, drawn once.
+    def along(self, name: str, direction: np.ndarray) -> tuple[float, float]:
+        """The derivative of the loss along a direction of one block, and the noise in that number."""
+        if self.method == "complex step":
+            return self.complex_along(name, direction)
+        return self.real_along(name, direction)
 
-    Returns a Block per differentiable input, by the name that it has in op.forward's signature.
-    Raises ValueError when an input is not float64, when backward returns another number of
-    gradients or another shape, or when a block is vacuous: without any gradient, it proves nothing.
-    """
-    inputs = [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs]
-    names = list(inspect.signature(op.forward).parameters)
-    out, cache = op.forward(*inputs)
-    several = isinstance(out, tuple)
-    dout = [None if k in without else rng.standard_normal(part.shape) for k, part in enumerate(as_tuple(out))]
-    din = as_tuple(op.backward(tuple(dout) if several else dout[0], cache))
-    if len(din) != n_differentiable:
-        raise ValueError(f"{op.name}: backward returned {len(din)} gradients, expected {n_differentiable}")
+    def complex_along(self, name: str, direction: np.ndarray) -> tuple[float, float]:
+        # all blocks are made complex: an array that takes its dtype from another block would drop the rest
+        blocks = {key: x.astype(np.complex128) for key, x in self.blocks.items()}
+        blocks[name] = blocks[name] + 1j * COMPLEX_STEP * direction
+        self.calls += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            terms = self.terms(blocks)
+        if not np.iscomplexobj(terms):
+            raise Misbehaved("forward turns complex numbers into real ones")
+        slopes = terms.imag / COMPLEX_STEP
+        return float(slopes.sum()), EPS * float(np.abs(slopes).sum())
 
-    def terms() -> np.ndarray:
-        """The terms of the loss sum(out * dout)."""
-        parts = as_tuple(op.forward(*inputs)[0])
-        return np.concatenate(
-            [(p * d).reshape(-1) for p, d in zip(parts, dout, strict=True) if d is not None]
-        )
+    def real_along(self, name: str, direction: np.ndarray, step: float = STEP) -> tuple[float, float]:
+        x = self.blocks[name]
 
-    size = float(np.abs(terms()).sum())
-    blocks = {}
-    for name, x, dx in zip(names, inputs, din, strict=False):
-        if x is None:
-            continue
-        if x.dtype != np.float64:
-            raise ValueError(f"{op.name}: {name} must be float64 to be checked, got {x.dtype}")
-        if dx is None or dx.shape != x.shape:
-            got = "None" if dx is None else f"shape {dx.shape}"
-            raise ValueError(f"{op.name}: the gradient of {name} must have shape {x.shape}, got {got}")
-        blocks[name] = compare(f"{op.name}: {name}", dx, numeric_gradient(terms, x), size)
-    return blocks
+        def difference(s: float) -> float:
+            return float((self.moved(name, x + s * direction) - self.moved(name, x - s * direction)).sum())
 
+        slope, error = richardson(difference, step)
+        return slope, error + 4 * EPS * self.size / step
 
-def check_loss(
-    loss: Callable[[], float],
-    parameters: dict[str, np.ndarray],
-    gradients: dict[str, np.ndarray],
-    *,
-    rng: np.random.Generator | None = None,
-) -> dict[str, Block]:
-    """Compare the gradients of a whole model with numeric ones, block by block.
+    def complex_step_works(self, rng: np.random.Generator) -> bool:
+        """Does the complex step give, along a random direction of every block, what differences give?"""
+        for name, x in self.blocks.items():
+            if x.size == 0:
+                continue
+            direction = unit_direction(x, rng)
+            try:
+                exact, _ = self.complex_along(name, direction)
+            except Misbehaved as error:
+                if isinstance(error.__cause__, SystemExit):
+                    raise
+                return False
+            slope, noise = self.real_along(name, direction)
+            if not abs(exact - slope) <= 1e-6 * max(abs(exact), abs(slope)) + 1e3 * noise:
+                return False
+        return True
 
-    loss: computes the loss anew from `parameters`, float64 arrays that are moved in place and put
-        back bit for bit. gradients: what backward gave, by the same names.
-    rng: with it, one random direction per block is tried, six losses a block. That finds what
-        trying every entry (the default, six losses an entry) finds; only the place is not shown.
+    # -- a whole block -----------------------------------------------------------------------------
 
-    Returns a Block per parameter. Raises ValueError when a parameter is not float64, when a gradient
-    has another shape, when the loss is not finite or two calls of it differ (a random mask that is
-    not fixed), or when a block is vacuous.
-    """
-    value = float(loss())
-    if not np.isfinite(value):
-        raise ValueError(f"the loss is {value}: there is no gradient to check")
-    if float(loss()) != value:
-        raise ValueError("two calls of the loss gave two values: fix every random choice in it first")
-    blocks = {}
-    for name, x in parameters.items():
-        if x.dtype != np.float64:
-            raise ValueError(f"{name} must be float64 to be checked, got {x.dtype}")
-        if gradients[name].shape != x.shape:
-            raise ValueError(f"the gradient of {name} must have shape {x.shape}, got {gradients[name].shape}")
-        if rng is None:
-            analytic, numeric = gradients[name], numeric_gradient(lambda: np.array(loss()), x)
-        else:
-            direction = rng.standard_normal(x.shape)
-            direction /= np.sqrt((direction**2).sum())
-            before = x.copy()
+    def gradient(self, name: str, indices: list[tuple[int, ...]] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The gradient of one block, entry by entry, and the noise of each entry.
 
-            def at(s: float, x=x, before=before, direction=direction) -> float:
-                x[...] = before + s * direction
-                return loss()
+        With `indices` only these entries are measured; the others are nan.
+        """
+        x = self.blocks[name]
+        gradient, noise = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+        direction = np.zeros(x.shape)
+        for index in np.ndindex(x.shape) if indices is None else indices:
+            direction[index] = 1
+            gradient[index], noise[index] = self.along(name, direction)
+            direction[index] = 0
+        return gradient, noise
 
-            analytic = (gradients[name] * direction).sum()
-            numeric = derivative(lambda s, at=at: at(s) - at(-s))
-            x[...] = before
-        blocks[name] = compare(name, np.asarray(analytic), np.asarray(numeric), abs(value))
-    return blocks
+    # -- second opinions ---------------------------------------------------------------------------
 
+    def one_sided(self, name: str, direction: np.ndarray, step: float) -> tuple[float, float]:
+        """The slopes to the left and to the right: they differ at a kink, however small the step."""
+        x = self.blocks[name]
+        here = self.terms(self.blocks)
+        left = float((here - self.moved(name, x - step * direction)).sum()) / step
+        right = float((self.moved(name, x + step * direction) - here).sum()) / step
+        return left, right
 
-def compare(name: str, analytic: np.ndarray, numeric: np.ndarray, size: float) -> Block:
-    """The Block for two gradients of a function whose values are of the given size.
+    def taylor_slope(self, name: str, direction: np.ndarray, slope: float) -> float | None:
+        """How fast |f(x + h v) - f(x) - h slope| shrinks with h: with h^2 (2.0) if `slope` is the
+        derivative along v, with h (1.0) if it is not; no tolerance is needed to tell them apart.
 
-    A gradient that is not finite has the error inf. Raises ValueError when both are so small that
-    the differences see rounding only: then there is nothing to compare.
-    """
-    finite = np.isfinite(analytic) & np.isfinite(numeric)
-    if finite.all():
-        gap = np.abs(analytic - numeric)
-        scale = max(np.abs(analytic).max(), np.abs(numeric).max())
-        if scale <= 16 * EPS * size / STEP:
-            raise ValueError(f"{name}: both gradients are zero up to rounding, so the check is vacuous")
-        error = float(gap.max() / scale)
-    else:
-        gap, error = ~finite, float("inf")
-    worst = np.unravel_index(int(gap.argmax()), gap.shape)
-    index = tuple(map(int, worst)) if gap.ndim else None
-    return Block(name, error, index, float(analytic[worst]), float(numeric[worst]))
+        The exponent is the steepest one seen between neighbouring h, from those above rounding; None
+        where all remainders are rounding, which is so for a linear function with a right slope.
+        """
+        x = self.blocks[name]
+        here = self.terms(self.blocks)
+        steps = [0.1 / 4**k for k in range(6)]
+        floor = 64 * EPS * max(self.size, abs(slope) * steps[0])
+        remainders = [
+            abs(float((self.moved(name, x + h * direction) - here).sum()) - h * slope) for h in steps
+        ]
+        pairs = [(a, b) for a, b in zip(remainders, remainders[1:], strict=False) if b > floor]
+        if not pairs:
+            return None
+        a, b = pairs[-1]  # the smallest steps: the leading term of the remainder rules there
+        return float(np.log(a / b) / np.log(4))
 
 
-def require(blocks: dict[str, Block], tolerance: float) -> None:
-    """Raise AssertionError naming every block whose error is not within the tolerance."""
-    wrong = [str(block) for block in blocks.values() if not block.error <= tolerance]
-    if wrong or not blocks:
-        raise AssertionError("\n".join(wrong) or "no block was checked")
-
-
-def as_tuple(x) -> tuple:
-    """The parts of an output: of a plain tuple its items, else the one thing itself."""
-    return x if isinstance(x, tuple) else (x,)
+def unit_direction(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    direction = rng.standard_normal(x.shape)
+    return direction / max(np.sqrt((direction**2).sum()), 1e-300)

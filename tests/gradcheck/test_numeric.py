@@ -5,7 +5,7 @@ import pytest
 
 from minis2s.functional import OPS
 from minis2s.gradcheck import Block, check_loss, check_op, require
-from minis2s.gradcheck.numeric import derivative
+from minis2s.gradcheck.legacy import derivative
 from minis2s.op import Op
 
 

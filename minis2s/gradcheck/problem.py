@@ -1,0 +1,167 @@
+"""A function at a point, in the one form that the checker works on, and how a stranger's code is called.
+
+Whatever is checked (a pair, an Op, a layer, a model, a plain function) becomes a `Problem`: named
+blocks of numbers in, a list of arrays out, and a backward pass from gradients of these to gradients of
+those. Code that is not ours is called through `Guard`: it may raise, print, or take for ever.
+"""
+
+import contextlib
+import io
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Blocks = dict[str, np.ndarray]
+
+
+@dataclass
+class Problem:
+    """What is to be checked, and where.
+
+    blocks: what is differentiated, by name: float64 arrays.
+    forward(blocks) -> (outs, cache): outs is a list of arrays. It must not keep or change `blocks`.
+    backward(douts, cache) -> gradients by block name, exactly as the code under test returned them
+        (so a value may be of any type). douts has an array or None for each of the outs.
+    out_names: names of the outs, for messages.
+    axes: for a block or an out, the letters of its axes ("TBD"); a missing one is fine.
+    """
+
+    name: str
+    blocks: Blocks
+    forward: Callable[[Blocks], tuple[list[np.ndarray], object]]
+    backward: Callable[[list, object], dict[str, object]]
+    out_names: list[str] = field(default_factory=list)
+    axes: dict[str, str] = field(default_factory=dict)
+
+
+class Misbehaved(Exception):
+    """The code under test did something that ends the check; the message is one clear sentence."""
+
+
+class Guard:
+    """Calls code that is not ours: its prints are swallowed and counted, its errors become one sentence.
+
+    seconds: the time that all calls together may take. On Unix, in the main thread, a call that goes on
+    beyond it is interrupted; elsewhere the limit is seen when the call comes back.
+    """
+
+    def __init__(self, seconds: float):
+        self.end = time.monotonic() + seconds
+        self.seconds = seconds
+        self.printed = 0  # characters
+
+    @contextlib.contextmanager
+    def watching(self, what: str) -> Iterator[None]:
+        """Everything inside is the stranger's doing; `what` says which of the functions is called."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise Misbehaved(self.too_long(what))
+        heard = io.StringIO()
+        try:
+            with self.alarm(left, what), contextlib.redirect_stdout(heard), np.errstate(all="ignore"):
+                yield
+        except (Misbehaved, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- also SystemExit: nothing that it raises may end the check
+            raise Misbehaved(describe_error(what, error)) from error
+        finally:
+            self.printed += len(heard.getvalue())
+
+    @contextlib.contextmanager
+    def alarm(self, seconds: float, what: str) -> Iterator[None]:
+        if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ring(signum, frame):
+            raise Misbehaved(self.too_long(what))
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def too_long(self, what: str) -> str:
+        return (
+            f"{what} is too slow: the check was stopped after {self.seconds:g} seconds; look for a loop that "
+            "never ends, or allow more with seconds=..."
+        )
+
+
+def describe_error(what: str, error: BaseException) -> str:
+    """One sentence: what was called, what it raised, and at which line of the caller's own file."""
+    place = ""
+    ours = __file__.rsplit("gradcheck", 1)[0]
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith(ours) and "site-packages" not in frame.filename and frame.lineno:
+            place = f" at line {frame.lineno} of {frame.filename.rsplit('/', 1)[-1]}"
+            if frame.line:
+                place += f" ({frame.line.strip()[:80]})"
+    if isinstance(error, SystemExit):
+        return f"{what} ends the program (SystemExit){place}: a function must return its result"
+    text = " ".join(str(error).split())[:200]
+    return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}"
+
+
+# -- nested results ------------------------------------------------------------------------------
+
+
+def leaves(x) -> list:
+    """The items inside nested tuples, lists and dictionaries, in order; None counts as an item."""
+    if isinstance(x, tuple | list):
+        return [leaf for item in x for leaf in leaves(item)]
+    if isinstance(x, dict):
+        return [leaf for item in x.values() for leaf in leaves(item)]
+    return [x]
+
+
+def like(x, items: list):
+    """`items` put back into the nesting of x; the counterpart of `leaves`."""
+    return _like(x, iter(items))
+
+
+def _like(x, items: Iterator):
+    if isinstance(x, tuple | list):
+        parts = [_like(item, items) for item in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    if isinstance(x, dict):
+        return {key: _like(item, items) for key, item in x.items()}
+    return next(items)
+
+
+def arrays_inside(x, seen: set[int] | None = None, depth: int = 0) -> list[np.ndarray]:
+    """Every NumPy array that can be reached from a cache of any kind: containers, objects, closures."""
+    seen = set() if seen is None else seen
+    if id(x) in seen or depth > 8:
+        return []
+    seen.add(id(x))
+    if isinstance(x, np.ndarray):
+        return [x] if x.dtype != object else [a for item in x.flat for a in arrays_inside(item, seen, depth + 1)]
+    if isinstance(x, tuple | list | set):
+        items = list(x)
+    elif isinstance(x, dict):
+        items = list(x.values())
+    elif callable(x) and getattr(x, "__closure__", None):
+        items = [cell.cell_contents for cell in x.__closure__ if cell_is_filled(cell)]
+    elif hasattr(x, "__dict__") and not isinstance(x, type) and type(x).__module__ not in sys.builtin_module_names:
+        items = list(vars(x).values())
+    else:
+        return []
+    return [a for item in items for a in arrays_inside(item, seen, depth + 1)]
+
+
+def cell_is_filled(cell) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 -- reading it is the test
+    except ValueError:
+        return False
+    return True
