@@ -106,28 +106,32 @@ def extreme_weights(case: Case) -> Finding:
 def causality(case: Case) -> Finding:
     """A change of tgt_in at step t leaves the logits before t alone and moves those from t on."""
     batch = case.batch
-    logits = case.logits(batch)
-    for t in range(len(batch.tgt_in)):
+    logits, T = case.logits(batch), len(batch.tgt_in)
+    moved = np.empty((T, *batch.tgt_in.shape))  # (t, T, B): by the change at t, each logit's largest move
+    for t in range(T):
         where = np.zeros_like(batch.tgt_mask)
         where[t] = True
         other = case.logits(batch._replace(tgt_in=case.other_ids(batch.tgt_in, where, case.V)))
-        moved = np.abs(other - logits).max(axis=-1)  # (T, B)
-        if (moved[:t] > 1e-12).any():
-            first = int(np.flatnonzero((moved[:t] > 1e-12).any(axis=1))[0])
+        moved[t] = np.abs(other - logits).max(axis=-1)
+    for t in range(T):
+        early = np.flatnonzero((moved[t, :t] > 1e-12).any(axis=1))
+        if early.size:
+            first = int(early[0])
             return failed(
                 f"a change of the decoder's input at step {t} must not move earlier logits, it moves those of "
-                f"step {first} by {number(moved[first].max())}: the decoder sees the future",
+                f"step {first} by {number(moved[t, first].max())}: the decoder sees the future",
                 "time shift",
                 f"decoder, from step {t} to step {first}",
             )
-        if (moved[t] < 1e-12).any():
+    for t in range(T):
+        if (moved[t, t] < 1e-12).any():
+            why = "the input comes a step late" if moved.any() else "the decoder does not read its input"
             return failed(
-                f"a change of the decoder's input at step {t} must move the logits of step {t}, they stay: "
-                f"{'the decoder does not read its input' if not moved.any() else 'the input comes a step late'}",
+                f"a change of the decoder's input at step {t} must move the logits of step {t}, they stay: {why}",
                 "time shift",
                 f"decoder, input of step {t}",
             )
-        still = np.flatnonzero((moved[t:] < 1e-14).all(axis=1))
+        still = np.flatnonzero((moved[t, t:] < 1e-14).all(axis=1))
         if still.size:
             return failed(
                 f"a change of the decoder's input at step {t} must be remembered, step {t + int(still[0])} does not "

@@ -1,7 +1,5 @@
 """Properties of a model: no call leaves anything behind, dropout is where it belongs, dtypes are kept."""
 
-from itertools import pairwise
-
 import numpy as np
 
 from minis2s.backend import to_numpy
@@ -84,9 +82,14 @@ def training(case: Case) -> Finding:
     return passed("with rng every call and every step has a mask of its own, scaled by 1/(1-p)")
 
 
+def repeats(masks: list, n: int) -> bool:
+    """Whether every mask is the one n places before."""
+    return all(np.array_equal(a, b) for a, b in zip(masks, masks[n:], strict=False))
+
+
 def masks(path: str, calls: list) -> Finding | None:
     """What is wrong with the masks that one Dropout layer used in one forward call; None: nothing."""
-    steps = []
+    steps: dict[tuple, list] = {}  # the masks, by shape: one layer may serve several places
     for _, (x, *_), (out, cache) in calls:
         if cache is None:  # this call is not one that drops: a Stack's first layer
             continue
@@ -99,11 +102,13 @@ def masks(path: str, calls: list) -> Finding | None:
                 "dropout ignored",
                 path,
             )
-        steps += list(out != 0) if out.ndim == 3 else [out != 0]
-    same = [np.array_equal(a, b) for a, b in pairwise(steps)]
-    if len(same) > 1 and all(same):
+        steps.setdefault(out.shape[-2:], []).extend(out != 0 if out.ndim == 3 else [out != 0])
+    for used in steps.values():
+        # one after the other, or, where two places take turns, every second
+        if not any(len(used) > 2 * n and repeats(used, n) for n in (1, 2)):
+            continue
         return failed(
-            f"every step must have a mask of its own, all {len(steps)} of {path} are equal", "forward", path
+            f"every step must have a mask of its own, all {len(used)} of {path} are equal", "forward", path
         )
     return None
 

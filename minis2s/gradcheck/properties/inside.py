@@ -40,7 +40,7 @@ class Case:
         self.rng = np.random.default_rng(seed)
         self.V_source = source_size or len(model.encoder.embedding.W.data)
         self.V = target_size or len(model.decoder.embedding.W.data)
-        self.batch = self.ragged_batch() if batch is None else batch
+        self.original = self.ragged_batch() if batch is None else batch
         self.parameters = model.parameters() if hasattr(model, "parameters") else {}
         self.dropouts = {path: x for path, x in layers_below(model) if isinstance(x, Dropout)}
 
@@ -87,6 +87,11 @@ class Case:
         finally:
             for path, layer in self.dropouts.items():
                 layer.p = before[path]
+
+    @property
+    def batch(self) -> Batch:
+        """The batch, a copy each time: what one call does to it, another does not see."""
+        return Batch(*(a.copy() for a in self.original))
 
     # -- batches ---------------------------------------------------------------------------------
 

@@ -230,7 +230,7 @@ def optimizer_properties(
 
     make: a class or factory, called with the dictionary of Parameters and, as far as its signature has
     them, lr, momentum, nesterov, betas, eps, weight_decay by name; what it does not have is taken to be
-    built in.  settings: values for these other than lr 0.1, momentum 0.9, betas (0.9, 0.999), eps 1e-8
+    built in.  settings: values for these other than lr 0.05, momentum 0.9, betas (0.9, 0.999), eps 1e-8
     and weight decay 0 (for "adamw": 0.1).
 
     Sources of the rules: Sutskever et al. 2013; Kingma and Ba 2015; Loshchilov and Hutter 2019.

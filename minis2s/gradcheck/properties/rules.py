@@ -13,7 +13,7 @@ import numpy as np
 class Settings(NamedTuple):
     """What an optimizer is made with."""
 
-    lr: float = 0.1
+    lr: float = 0.05
     momentum: float = 0.9
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

@@ -73,12 +73,13 @@ def diagnose(search: Search, words: str, alpha: float, place: str = "") -> Findi
                 continue
             asked.append((seed, beam))
             found.append(best)
+    known = {"": "", **MISTAKES}  # nothing is wrong: then none of the mistakes is named
     for scored in (True, False):  # tokens and scores; else the tokens alone
-        for mistake, says in MISTAKES.items():
+        for mistake, says in known.items():
             if all(
                 agrees(best, *case, alpha, mistake, scored) for case, best in zip(asked, found, strict=True)
             ):
-                return failed(f"{words}: {says}", "search", mistake)
+                return failed(f"{words}: {says}" if mistake else words, "search", mistake.removesuffix(", live") or place)
     return failed(words, "search", place)
 
 

@@ -4,6 +4,7 @@
 written instead: the one that gives what a student's search gives is what is wrong with that.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,11 +15,24 @@ from minis2s.decode.hypothesis import gnmt_penalty
 V = 5
 
 
+@functools.lru_cache(maxsize=20_000)
+def draw(seed: int, sharpness: float, ties: bool, holes: bool, sentence: int, text: tuple) -> np.ndarray:
+    """The log-probabilities (V,) that stand behind one text in one tree."""
+    rng = np.random.default_rng([seed, sentence, *text])
+    logits = sharpness * rng.standard_normal(V)
+    logits[EOS] -= sharpness  # long enough texts, or mistakes would not show
+    if ties:
+        logits = np.round(logits)
+    if holes:
+        logits[rng.integers(EOS + 1, V)] = -np.inf
+    return logits - np.log(np.exp(logits).sum())
+
+
 class Tree:
     """A Decodable whose log-probabilities after each text are random, but always the same.
 
     A sentence is named by the first id of its source. Its states are (sentence, text so far).
-    sharpness: how far the probabilities are apart.  ties: probabilities are rounded to quarters.
+    sharpness: how far the probabilities are apart.  ties: logits are rounded to whole numbers.
     holes: some tokens are impossible.  read_on: whether a token was read after EOS.
     """
 
@@ -27,15 +41,8 @@ class Tree:
         self.read_on = False
 
     def row(self, sentence: int, text: tuple) -> np.ndarray:
-        """log P(next token), (V,)."""
-        rng = np.random.default_rng([self.seed, sentence, *text])
-        logits = self.sharpness * rng.standard_normal(V)
-        logits[EOS] -= self.sharpness  # long enough texts, or mistakes would not show
-        if self.ties:
-            logits = np.round(logits)
-        if self.holes:
-            logits[rng.integers(EOS + 1, V)] = -np.inf
-        return logits - np.log(np.exp(logits).sum())
+        """log P(next token), (V,); to be read only."""
+        return draw(self.seed, self.sharpness, self.ties, self.holes, sentence, text)
 
     def start(self, src, src_mask):
         return [(int(n), ()) for n in src[0]]
@@ -75,6 +82,7 @@ MISTAKES = {
     "grows": "finished hypotheses go on growing after EOS",
     "grows, cut": "finished hypotheses go on growing after EOS, their probability with them",
     "not reordered": "the states are not reordered with the beam: a hypothesis continues with the state of another",
+    "not reordered, live": "the states are not reordered with the beam: each place in it keeps its state",
     "last step": "log-probabilities are not added up: only the last token counts",
     "end unscored": "the log-probability of EOS is not added",
     "worst": "the least probable continuations are kept",
@@ -123,13 +131,15 @@ def simple_beam(
         states = [live[n][2] for _, _, n in kept]
         if mistake == "not reordered":
             states = [live[min(k, len(live) - 1)][2] for k in range(len(kept))]
-        live = []
+        before, live = live, []
         for (text, total, _), state in zip(kept, states, strict=True):
             score = total if mistake == "penalty while pruning" else divide(total, length)
             if text[-1] == EOS and not mistake.startswith("grows"):
                 if mistake != "all ended" or length == limit:
                     done.append((score, total, text))
             else:
+                if mistake == "not reordered, live":
+                    state = before[len(live) % len(before)][2]
                 live.append((text, total, (*state, text[-1])))
         if not live or (mistake == "first end" and done):
             break

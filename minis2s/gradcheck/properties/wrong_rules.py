@@ -147,12 +147,16 @@ def hypotheses(kind: str, s: Settings) -> Iterator[Hypothesis]:
                 if rule is not None and not s.weight_decay:
                     yield Hypothesis(f"{says}; and it {more}", place, rule)
         return
+    kinds = [
+        Hypothesis(f"is {other}, not {kind}", other, bind(sgd, s=s, kind=other))
+        for other in ("sgd", "momentum", "nesterov")
+        if other != kind
+    ]
+    yield from kinds if kind == "nesterov" else ()
     table = COMMON | (PLAIN if kind == "sgd" else MOMENTUM)
     for change, (says, place) in table.items():
         yield Hypothesis(says, place, bind(sgd, s=s, kind=kind, change=change))
-    for other in ("sgd", "momentum", "nesterov"):
-        if other != kind:
-            yield Hypothesis(f"is {other}, not {kind}", other, bind(sgd, s=s, kind=other))
+    yield from kinds
     if s.weight_decay:
         decays = {
             "decoupled": s.weight_decay,
