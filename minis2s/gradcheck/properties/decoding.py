@@ -44,14 +44,15 @@ def start_and_step(case: Case) -> Finding:
             f"{number(gap(decoded[t], forced[t]))}"
         )
         if differ(total, np.ones_like(total), 1e-8):
-            words += f"; the probabilities of a step sum to {number(total[np.abs(total - 1).argmax()])}, not to one"
+            furthest = total[np.abs(total - 1).argmax()]
+            words += f"; the probabilities of a step sum to {number(furthest)}, not to one"
         place = "start" if t == 0 else "state handed from step to step"
         return failed(words, "hand-over" if t else "forward", place)
     return passed("start and step give the log-probabilities that forward gives")
 
 
 def reordering(case: Case) -> Finding:
-    """take(state, index) is followed by the same numbers as the rows it took: memory, mask and states go along."""
+    """After take(state, index) come the numbers of the rows taken: memory, mask and states go along."""
     batch = case.batch
     model, index = case.model, np.array([2, 0, 0, 3, 1]) % batch.src.shape[1]
     state = model.start(batch.src, batch.src_mask)
@@ -62,7 +63,8 @@ def reordering(case: Case) -> Finding:
     found = to_numpy(model.step(model.take(state, index), tokens[index])[0])
     if differ(found, expected, 1e-8):
         return failed(
-            f"take must bring memory, mask and states of the rows that it is told, but the next log-probabilities "
+            "take must bring memory, mask and states of the rows that it is told, but the next "
+            "log-probabilities "
             f"are off by {number(gap(found, expected))}",
             "search",
             "take",
@@ -93,14 +95,16 @@ def greedy_is_forced(case: Case) -> Finding:
             best = int(log_probs[t, b].argmax())
             if log_probs[t, b, best] > log_probs[t, b, token] + 1e-8:
                 return failed(
-                    f"greedy decoding took token {token} at step {t} of sentence {b}; teacher forcing along the same "
+                    f"greedy decoding took token {token} at step {t} of sentence {b}; teacher "
+                    "forcing along the same "
                     f"text holds {best} more probable: decoding and training do not compute the same",
                     "search",
                     "start and step",
                 )
         if differ(h.log_prob, total, 1e-8):
             return failed(
-                f"the log-probability of the greedy text of sentence {b} is {number(total)} by teacher forcing, "
+                f"the log-probability of the greedy text of sentence {b} is {number(total)} by "
+                "teacher forcing, "
                 f"greedy decoding says {number(h.log_prob)}",
                 "search",
                 "start and step",
@@ -109,7 +113,7 @@ def greedy_is_forced(case: Case) -> Finding:
 
 
 def free_running(case: Case) -> Finding:
-    """Where no coin falls for the right token, the right tokens are never read; where all do, they always are."""
+    """Where no coin falls for the right tokens they are never read; where all do, they always are."""
     batch = case.batch
     shape, model = batch.tgt_in.shape, case.model
     args = (batch.src, batch.src_mask)
@@ -121,14 +125,16 @@ def free_running(case: Case) -> Finding:
     t = first_step_apart(to_numpy(same), to_numpy(own), batch.tgt_mask)
     if t >= 0:
         return failed(
-            f"without teacher forcing the targets must not be read, but changing them moves the logits from step {t} on",
+            "without teacher forcing the targets must not be read, but changing them moves the "
+            f"logits from step {t} on",
             "forward",
             "decoder input",
         )
     forced, _ = model.forward(*args, batch.tgt_in, coins=np.ones(shape, dtype=bool))
     if differ(to_numpy(forced)[batch.tgt_mask], case.logits(batch)[batch.tgt_mask], 1e-8):
         return failed(
-            "coins that all fall for the right token must be teacher forcing, the logits differ: the coins are "
+            "coins that all fall for the right token must be teacher forcing, the logits differ: "
+            "the coins are "
             "read the wrong way round, or shifted by a step",
             "forward",
             "coins",
@@ -140,7 +146,8 @@ def free_running(case: Case) -> Finding:
     t = first_step_apart(again, to_numpy(own), batch.tgt_mask)
     if t >= 0:
         return failed(
-            f"without teacher forcing the best token of a step must go into the next, from step {t} on something "
+            "without teacher forcing the best token of a step must go into the next, from step "
+            f"{t} on something "
             "else does",
             "forward",
             "decoder input",

@@ -201,7 +201,7 @@ def look(case: Case, batch: Batch) -> Look:
 
 
 def parts(model) -> Iterator[tuple[str, object]]:
-    """The parts that are listened to: recurrent layers of the encoder, bridge, attention; where they exist."""
+    """The parts listened to, where they exist: recurrent layers of the encoder, bridge, attention."""
     rnn = getattr(getattr(model, "encoder", None), "rnn", None)
     for n, layer in enumerate(getattr(rnn, "layers", [])):
         if isinstance(layer, Bidirectional):

@@ -27,7 +27,7 @@ SIZES = (1.0, 0.1, 10.0, 1e-3, 2.0, 1e-5, 0.5, 1.0)  # of the gradients of each 
 
 
 class Trial:
-    """An optimizer, its parameters, and gradients to feed it: large ones and tiny ones, and one that is always 0."""
+    """An optimizer, its parameters, and gradients for it: large and tiny ones, and one that is always 0."""
 
     def __init__(self, make: Callable, kind: str, settings: rules.Settings, seed: int):
         self.make, self.kind, self.settings = make, kind, settings
@@ -88,7 +88,6 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 def rule(trial: Trial) -> Finding:
     """All steps against the stated rule; where they differ, against everything in `wrong_rules`."""
     found, expected = trial.run(), trial.expected(rules.stated(trial.kind, trial.settings))
-    # each step is compared by itself: what is added to large weights may be tiny
     if same(found, expected):
         return passed(f"{len(found)} steps are those of {trial.kind}, also where gradients are tiny or zero")
     first = next(n for n in range(len(found)) if not same(found[n], expected[n]))
@@ -99,7 +98,8 @@ def rule(trial: Trial) -> Finding:
     name = list(SHAPES)[trial.which[worst]]
     words = (
         f"step {first + 1} is the first that differs from {trial.kind}: a weight of {name} must move by "
-        f"{number(expected[first][worst] - before[worst])}, it moves by {number(found[first][worst] - start[worst])}"
+        f"{number(expected[first][worst] - before[worst])}, it moves by "
+        f"{number(found[first][worst] - start[worst])}"
     )
     for guess in wrong_rules.hypotheses(trial.kind, trial.settings):
         if same(found, trial.expected(guess.rule)):
@@ -163,7 +163,8 @@ def gradients_added(trial: Trial) -> Finding:
         after.append(trial.flat({name: np.array(p.data) for name, p in parameters.items()}))
     if not same(np.stack(after), fresh):
         return failed(
-            "steps must be the same where gradient arrays are refilled in place: a gradient array is kept as state "
+            "steps must be the same where gradient arrays are refilled in place: a gradient array "
+            "is kept as state "
             "(v = p.grad without a copy), or the gradients are looked up only once",
             "aliased",
             "gradient",

@@ -147,7 +147,8 @@ def batch_order(case: Case) -> Finding:
     if differ(permuted, logits):
         return failed(
             f"another order of the sentences must only reorder the logits, but they move by "
-            f"{number(gap(permuted, logits))}: rows of the batch are mixed (reshape in place of transpose?) or counted",
+            f"{number(gap(permuted, logits))}: rows of the batch are mixed (reshape in place of "
+            "transpose?) or counted",
             "axis",
             "rows of the batch",
         )
@@ -178,7 +179,10 @@ def mean_of_singles(case: Case) -> Finding:
             )
     if not differ(loss, expected):
         return passed("the loss of a batch is the token-weighted mean of the losses of its sentences")
-    words = f"the loss of a batch must be the token-weighted mean of its sentences', {number(expected)}, got {number(loss)}"
+    words = (
+        f"the loss of a batch must be the token-weighted mean of its sentences', {number(expected)}, "
+        f"got {number(loss)}"
+    )
     guesses = {
         "the mean of the sentences' means: short ones count too much": losses.mean(),
         "the sum of the sentences' means": losses.sum(),

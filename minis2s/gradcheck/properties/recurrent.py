@@ -38,7 +38,8 @@ def formula(pair: Pair) -> Finding:
         if equal(found, variant.step(x, pair.state, pair.weights)[: len(found)]):
             pair.really = variant.step
             return failed(
-                f"one step differs from the stated equations ({what}) by {number(gap(found[0], expected[0]))} in h: "
+                f"one step differs from the stated equations ({what}) by "
+                f"{number(gap(found[0], expected[0]))} in h: "
                 f"your pair {variant.says}",
                 variant.cause,
                 variant.place,
@@ -62,7 +63,8 @@ def rows_are_independent(pair: Pair) -> Finding:
         moved = gap(pair.run(x, state)[0][:, own], hs[:, own])
         if moved > 1e-9:
             return failed(
-                f"row {own} of the batch must not notice the other rows, changing them moves it by {number(moved)}: "
+                f"row {own} of the batch must not notice the other rows, changing them moves it by "
+                f"{number(moved)}: "
                 "a sum or a mean over the batch, or rows mixed by a reshape",
                 "axis",
                 "rows of the batch",
@@ -76,7 +78,8 @@ def order_of_rows(pair: Pair) -> Finding:
     permuted, _ = pair.run(pair.x[:, order], tuple(s[order] for s in pair.state))
     if differ(permuted, hs[:, order]):
         return failed(
-            f"another order of the rows must only reorder the outputs, they move by {number(gap(permuted, hs[:, order]))}",
+            "another order of the rows must only reorder the outputs, they move by "
+            f"{number(gap(permuted, hs[:, order]))}",
             "axis",
             "rows of the batch",
         )
@@ -97,7 +100,8 @@ def past_and_future(pair: Pair) -> Finding:
         early = np.flatnonzero(moved[t, :t] > 1e-9)
         if early.size:
             return failed(
-                f"a change of x at step {t} must not move earlier outputs, it moves that of step {int(early[0])}",
+                f"a change of x at step {t} must not move earlier outputs, it moves that of step "
+                f"{int(early[0])}",
                 "time shift",
                 f"from step {t} to step {int(early[0])}",
             )
@@ -108,7 +112,8 @@ def past_and_future(pair: Pair) -> Finding:
             )
         if t + 1 < T and moved[t, t + 1] < 1e-12:
             return failed(
-                f"a change of x at step {t} must be remembered, the output of step {t + 1} stays: the state is "
+                f"a change of x at step {t} must be remembered, the output of step {t + 1} stays: "
+                "the state is "
                 "not handed on",
                 "hand-over",
                 "state between steps",

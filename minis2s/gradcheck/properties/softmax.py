@@ -114,7 +114,8 @@ def softmax_questions(f: Subject):
             if differ(other, w, 1e-12):
                 return failed(
                     f"scores of {value:g} at padded positions must not matter, they move the weights by "
-                    f"{number(gap(other, w))}: the largest REAL score is to be subtracted, and padding masked",
+                    f"{number(gap(other, w))}: the largest REAL score is to be subtracted, and "
+                    "padding masked",
                     "mask ignored",
                     "max",
                 )
@@ -150,18 +151,21 @@ def large_scores(f: Subject, scores: np.ndarray) -> Finding:
     w = f(1000 + scores)
     if not np.isfinite(w).all():
         return failed(
-            "scores of 1000 must give finite weights, got nan: exp overflows; subtract the largest score first",
+            "scores of 1000 must give finite weights, got nan: exp overflows; subtract the largest "
+            "score first",
             "forward",
             "max",
         )
     if differ(w, f(scores)):
         return failed(
-            f"adding 1000 to all scores must change nothing, it moves the weights by {number(gap(w, f(scores)))}"
+            "adding 1000 to all scores must change nothing, it moves the weights by "
+            f"{number(gap(w, f(scores)))}"
         )
     low = f(scores - 2000)
     if differ(low, f(scores)):
         return failed(
-            "scores of -2000 must give the same weights as scores of 0, got nan or other numbers: all exp become 0; "
+            "scores of -2000 must give the same weights as scores of 0, got nan or other numbers: "
+            "all exp become 0; "
             "subtract the largest score first",
             "forward",
             "max",

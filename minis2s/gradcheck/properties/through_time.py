@@ -22,7 +22,10 @@ def sequence(pair: Pair) -> Finding:
         return passed("a sequence is the step, again and again; the last state is that after the last step")
     if differ(hs, expected):
         t = int(np.flatnonzero([differ(a, b) for a, b in zip(hs, expected, strict=True)])[0])
-        words = f"a sequence must be the step, again and again, but hs is wrong from step {t} on, by {number(gap(hs[t], expected[t]))}"
+        words = (
+            f"a sequence must be the step, again and again, but hs is wrong from step {t} on, by "
+            f"{number(gap(hs[t], expected[t]))}"
+        )
         for guess, cause, place, other in wrong_ways(step, x, state, weights, expected):
             if not differ(hs, other):
                 return failed(f"{words}: {guess}", cause, place)

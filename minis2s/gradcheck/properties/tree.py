@@ -1,7 +1,7 @@
 """A tree of texts to search, small enough to try all of them, and a beam search in a few lines.
 
-`simple_beam` is written for one sentence at a time. Each of its `MISTAKES` turns it into a beam search as it is often
-written instead: the one that gives what a student's search gives is what is wrong with that.
+`simple_beam` is written for one sentence at a time. Each of its `MISTAKES` turns it into a beam search
+as it is often written instead: the one that gives what a student's search gives is what is wrong there.
 """
 
 import functools
@@ -11,8 +11,9 @@ import numpy as np
 
 from minis2s.data.vocabulary import BOS, EOS, PAD
 from minis2s.decode.hypothesis import gnmt_penalty
+from minis2s.gradcheck.properties.finding import accepts
 
-V = 5
+V, LIMIT = 5, 4  # tokens, and steps
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -74,6 +75,37 @@ def forced(model: Tree, sentence: int, tokens, finished: bool) -> float:
     return total
 
 
+class Search:
+    """The student's function, called with the options that it has."""
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.penalizes = accepts(function, "length_penalty")
+
+    def __call__(
+        self, model: Tree, names, beam: int, alpha: float = 0.0, limit=LIMIT, nbest: int = 1
+    ) -> list[list]:
+        """-> for each sentence its hypotheses, best first."""
+        src, mask = source(*names)
+        options = {"beam": beam, "max_length": limit, "length_penalty": alpha, "nbest": nbest}
+        options = {name: value for name, value in options.items() if accepts(self.function, name)}
+        found = self.function(model, src, mask, **options)
+        found = [list(h) if isinstance(h, list) else [h] for h in found]
+        if len(found) != len(names) or not all(found):
+            raise ValueError(
+                f"a list of hypotheses for each of {len(names)} sentences was expected, got {len(found)}"
+            )
+        for hypotheses in found:
+            if not all(
+                hasattr(h, name) for h in hypotheses for name in ("tokens", "score", "log_prob", "finished")
+            ):
+                raise ValueError(
+                    "a hypothesis must have tokens, score, log_prob and finished, as "
+                    "minis2s.decode.Hypothesis"
+                )
+        return found
+
+
 # -- a beam search in a few lines, and its mistakes --------------------------------------------------
 
 MISTAKES = {
@@ -81,7 +113,7 @@ MISTAKES = {
     "all ended": "a finished hypothesis is dropped unless it is found at the last step",
     "grows": "finished hypotheses go on growing after EOS",
     "grows, cut": "finished hypotheses go on growing after EOS, their probability with them",
-    "not reordered": "the states are not reordered with the beam: a hypothesis continues with the state of another",
+    "not reordered": "the states are not reordered with the beam: each hypothesis has that of another",
     "not reordered, live": "the states are not reordered with the beam: each place in it keeps its state",
     "last step": "log-probabilities are not added up: only the last token counts",
     "end unscored": "the log-probability of EOS is not added",
