@@ -216,8 +216,9 @@ def scores_of(v: dict, query: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray,
         projected = query @ v["W"]
         return projected @ keys.mT, {"W": v["W"], "projected": projected}, "general"
     if "Wq" in v:
-        a = np.tanh((query @ v["Wq"])[:, :, None] + keys[:, None])
-        return a @ v["v"], {"Wq": v["Wq"], "v": v["v"], "a": a}, "additive"
+        z = (query @ v["Wq"])[:, :, None] + keys[:, None]
+        a = np.tanh(z)
+        return a @ v["v"], {"Wq": v["Wq"], "v": v["v"], "z": z, "a": a}, "additive"
     scale = v.get("scale", 1.0)
     return scale * (query @ keys.mT), {"scale": scale}, "dot"
 

@@ -26,8 +26,9 @@ class Problem:
 
     blocks: what is differentiated, by name: float64 arrays.
     forward(blocks) -> (outs, cache): outs is a list of arrays. It must not keep or change `blocks`.
-    backward(douts, cache) -> gradients by block name, exactly as the code under test returned them
-        (so a value may be of any type). douts has an array or None for each of the outs.
+    backward(douts, cache) -> (gradients, note): the gradients by block name, exactly as the code under
+        test returned them (so a value may be of any type); a note where their number is wrong, else "".
+        douts has an array or None for each of the outs.
     out_names: names of the outs, for messages.
     axes: for a block or an out, the letters of its axes ("TBD"); a missing one is fine.
     """
@@ -35,7 +36,7 @@ class Problem:
     name: str
     blocks: Blocks
     forward: Callable[[Blocks], tuple[list[np.ndarray], object]]
-    backward: Callable[[list, object], dict[str, object]]
+    backward: Callable[[list, object], tuple[dict[str, object], str]]
     out_names: list[str] = field(default_factory=list)
     axes: dict[str, str] = field(default_factory=dict)
 

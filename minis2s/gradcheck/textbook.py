@@ -30,7 +30,8 @@ def rnn_backward(dhs, dh, x, h_prev, h, Wx, Wh, real):
         dWx = dWx + x[t].T @ dz
         dWh = dWh + h_prev[t].T @ dz
         db = db + dz.sum(axis=0)
-        dh = dz @ Wh.T + dh_kept
+        dh_prev = dz @ Wh.T
+        dh = dh_prev + dh_kept
     return dx, dh, dWx, dWh, db
 
 
@@ -66,12 +67,13 @@ def lstm_backward(dhs, dh, dc, x, h_prev, c_prev, i, f, o, g, c, tanh_c, h, Wx, 
         dWx = dWx + x[t].T @ dz
         dWh = dWh + h_prev[t].T @ dz
         db = db + dz.sum(axis=0)
-        dh = dz @ Wh.T + dh_kept
+        dh_prev = dz @ Wh.T
+        dh = dh_prev + dh_kept
         dc = dc_prev + dc_kept
     return dx, dh, dc, dWx, dWh, db
 
 
-def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_n, real):
+def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_ru, Wh_n, real):
     """n = tanh(zx_n + r (h_prev Wh_n + bh_n)); h = (1 - u) n + u h_prev (Cho et al. 2014, reset after)."""
     dx, dWx, dWh = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
     dbx, dbh = np.zeros_like(Wh[0]), np.zeros_like(Wh[0])
@@ -93,15 +95,18 @@ def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_n, real):
         dz_r = dr * r[t] * (1 - r[t])
         dz_u = du * u[t] * (1 - u[t])
         # zx = x Wx + bx; the gates lie side by side: r, u, n
-        dzx = np.concatenate([dz_r, dz_u, dz_n], axis=1)
+        dz_ru = np.concatenate([dz_r, dz_u], axis=1)
+        dzx = np.concatenate([dz_ru, dz_n], axis=1)
         dx[t] = dzx @ Wx.T
         dWx = dWx + x[t].T @ dzx
         dbx = dbx + dzx.sum(axis=0)
         # zh = h_prev Wh + bh; its part of n is scaled by r
-        dzh = np.concatenate([dz_r, dz_u, dzh_n], axis=1)
+        dzh = np.concatenate([dz_ru, dzh_n], axis=1)
         dWh = dWh + h_prev[t].T @ dzh
         dbh = dbh + dzh.sum(axis=0)
-        dh = dh_prev + dzh @ Wh.T + dh_kept
+        dh_prev = dh_prev + dz_ru @ Wh_ru.T
+        dh_prev = dh_prev + dzh_n @ Wh_n.T
+        dh = dh_prev + dh_kept
     return dx, dh, dWx, dWh, dbx, dbh
 
 
@@ -128,16 +133,17 @@ def gru_before_backward(dhs, dh, x, h_prev, r, u, n, rh, h, Wx, Wh, Wh_ru, Wh_n,
         dz_r = dr * r[t] * (1 - r[t])
         dz_u = du * u[t] * (1 - u[t])
         # zx = x Wx + bx; the gates lie side by side: r, u, n
-        dzx = np.concatenate([dz_r, dz_u, dz_n], axis=1)
+        dz_ru = np.concatenate([dz_r, dz_u], axis=1)
+        dzx = np.concatenate([dz_ru, dz_n], axis=1)
         dx[t] = dzx @ Wx.T
         dWx = dWx + x[t].T @ dzx
         dbx = dbx + dzx.sum(axis=0)
         # z_r, z_u = h_prev Wh_ru + bh_ru; z_n = rh Wh_n + bh_n
-        dz_ru = np.concatenate([dz_r, dz_u], axis=1)
         dWh_ru = dWh_ru + h_prev[t].T @ dz_ru
         dWh_n = dWh_n + rh[t].T @ dz_n
         dbh = dbh + dzx.sum(axis=0)
-        dh = dh_prev + dz_ru @ Wh_ru.T + dh_kept
+        dh_prev = dh_prev + dz_ru @ Wh_ru.T
+        dh = dh_prev + dh_kept
     dWh = np.concatenate([dWh_ru, dWh_n], axis=1)
     return dx, dh, dWx, dWh, dbx, dbh
 
@@ -179,7 +185,7 @@ def general_scores_backward(dscores, query, keys, W, projected):
     return dquery, dkeys, dW
 
 
-def additive_scores_backward(dscores, query, keys, Wq, v, a):
+def additive_scores_backward(dscores, query, keys, Wq, v, z, a):
     """scores = v . tanh(query Wq + key) (Bahdanau et al. 2015, appendix A.1.2)."""
     # scores = a v, with a (B, T, S, A)
     da = dscores[..., None] * v
@@ -230,7 +236,7 @@ def general_attention_backward(dcontext, query, memory, W, projected, weights, r
     return dquery, dmemory, dW
 
 
-def additive_attention_backward(dcontext, query, memory, keys, Wq, v, a, weights, real):
+def additive_attention_backward(dcontext, query, memory, keys, Wq, v, z, a, weights, real):
     """context = softmax(v . tanh(query Wq + keys)) memory (Bahdanau et al. 2015)."""
     # context = weights memory
     dweights = dcontext @ memory.mT

@@ -1,0 +1,361 @@
+"""`gradcheck`: is this backward pass the derivative of its forward pass, and if not, where and why?"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minis2s.errors import UserError
+from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.diagnose import (
+    Cause,
+    Form,
+    Hypothesis,
+    Trial,
+    explains,
+    find_form,
+    hypotheses,
+    observe_gates,
+    place_from_blocks,
+    place_of,
+    run_hypothesis,
+    search,
+    standard,
+)
+from minis2s.gradcheck.kinds import Kind
+from minis2s.gradcheck.numeric import Oracle
+from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
+from minis2s.gradcheck.report import HINTS, Report
+from minis2s.gradcheck.signs import read_signs
+from minis2s.gradcheck.subject import function_problem, kind_of, pair_problem
+from minis2s.gradcheck.verdict import (
+    KINK,
+    MISSING,
+    RIGHT,
+    UNCLEAR,
+    VACUOUS,
+    WRONG,
+    Block,
+    Finding,
+    judge,
+    run_with_hygiene,
+)
+from minis2s.op import Op
+
+SECONDS = 60.0  # for all calls of the code under test together
+ORDER = (WRONG, MISSING, UNCLEAR, KINK, RIGHT, VACUOUS)  # of several verdicts on a block, the first one counts
+
+
+def gradcheck(
+    subject: Any,
+    *inputs: Any,
+    kind: str | None = None,
+    fast: bool = False,
+    hint: int = HINTS,
+    seed: int = 0,
+    gates: str | None = None,
+    reset_after: bool | None = None,
+    dtype: Any = np.float64,
+    seconds: float = SECONDS,
+) -> Report:
+    """Check a hand-written backward pass against numeric derivatives; say where and why it is wrong.
+
+    subject:
+        a pair (forward, backward) or an `Op` of a known `kind` ("lstm", "gru_step", "attention",
+            "cross_entropy" ...; an Op of the engine says its kind itself), with inputs made here;
+        a pair with its own `inputs`, for any other operation;
+        a plain function f(*inputs) -> (y, backward), where backward(dy) gives gradients of the inputs;
+        a Layer, or a whole model (`Seq2Seq`), with inputs made here.
+    fast: one random direction for each block, where otherwise every entry is measured.
+    hint: the highest level of hints that the report shows: 0 none, 1 where, 2 what kind, 3 the formula.
+    seed: of the inputs, the upstream gradients and the directions.
+    gates: the order in which a pair's gates lie side by side, as "ifgo"; by default that of the engine.
+    reset_after: which form a GRU has.
+    dtype: float64, in which everything is checked whatever the function was written for; np.float32
+        runs backward in float32 and judges it by what float32 can hold.
+    seconds: how long the code under test may run in all.
+
+    Returns a Report; it never raises for what the code under test does. Raises UserError for a subject
+    that cannot be checked, an unknown kind, or a hint level that there is not.
+
+    Sources: Squire and Trapp 1998 (complex step), Richardson 1911; the Taylor test as in Farrell et al.
+    2013, section 6; the search for the cause is mutation analysis (DeMillo, Lipton and Sayward 1978).
+    """
+    if hint not in range(HINTS + 1):
+        raise UserError(f"hint must be 0, 1, 2 or 3, got {hint!r}")
+    start = time.perf_counter()
+    options = {} if reset_after is None else {"reset_after": reset_after}
+    checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=seconds)
+    report = checker.check(subject, inputs, kind, gates, options)
+    report.hint, report.fast, report.seconds = hint, fast, time.perf_counter() - start
+    return report
+
+
+def assert_gradients(subject: Any, *inputs: Any, **options: Any) -> Report:
+    """`gradcheck` as an assertion, for pytest: raises AssertionError with the whole report as its message.
+
+    Takes the arguments of `gradcheck`. The message names the worst block, its worst entry with both
+    values, the place and the cause. Returns the report when every gradient is right.
+    """
+    report = gradcheck(subject, *inputs, **options)
+    if not report.ok:
+        raise AssertionError(str(report))
+    return report
+
+
+class Checker:
+    """One check: its settings, and the clock that the code under test runs against."""
+
+    def __init__(self, *, fast: bool, seed: int, dtype, seconds: float):
+        self.fast = fast
+        self.seed = seed
+        self.dtype = np.dtype(dtype)
+        self.guard = Guard(seconds)
+
+    def rng(self, *more: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *more])
+
+    # -- what was handed in ----------------------------------------------------------------------------
+
+    def check(self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict) -> Report:
+        pair = as_pair(subject)
+        if pair is not None:
+            name, forward, backward = pair
+            kind = kind_of(name, kind_name)
+            if inputs:
+                return self.check_pair_with_inputs(name, forward, backward, inputs)
+            if kind is None:
+                raise UserError(
+                    f"what kind of operation is {name}? Say kind=\"lstm\" (or another), or hand in the inputs: "
+                    "gradcheck(pair, x, W, b)"
+                )
+            if gates is not None and sorted(gates) != sorted(kind.gates):
+                raise UserError(f"gates must be an order of the letters {kind.gates!r}, got {gates!r}")
+            return self.check_kind(name, forward, backward, kind, Form(gates or kind.gates, options))
+        if hasattr(subject, "parameters") or hasattr(subject, "backward"):
+            from minis2s.gradcheck.model import check_layer
+
+            return check_layer(self, subject, inputs)
+        if callable(subject):
+            if not inputs:
+                raise UserError("a plain function needs its inputs: gradcheck(f, x, W)")
+            name = getattr(subject, "__name__", "function")
+            return self.check_problem(function_problem(name, subject, inputs))
+        raise UserError(
+            f"expected a pair (forward, backward), an Op, a layer, a model or a function, got {type(subject).__name__}"
+        )
+
+    # -- one problem, of no known kind -------------------------------------------------------------------
+
+    def run(self, problem: Problem, upstream: Sequence | None = None):
+        """(Run, Oracle, blocks by name). Raises Misbehaved."""
+        run = run_with_hygiene(problem, self.guard, self.rng(1), upstream=upstream, dtype=self.dtype)
+        oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
+        blocks = judge(run, oracle, self.rng(3), fast=self.fast, witness=not self.fast)
+        return run, oracle, blocks
+
+    def check_problem(self, problem: Problem) -> Report:
+        report = Report(problem.name)
+        try:
+            run, oracle, blocks = self.run(problem)
+        except Misbehaved as error:
+            return misbehaved(report, error)
+        report.blocks, report.findings, report.oracle = list(blocks.values()), run.findings, oracle.method
+        self.explain_without_a_kind(report, run, oracle, blocks, problem)
+        return report
+
+    def explain_without_a_kind(self, report: Report, run, oracle: Oracle, blocks: dict[str, Block], problem: Problem) -> None:
+        """Place and causes from the signs alone."""
+        wrong = [name for name, b in blocks.items() if b.verdict in (WRONG, MISSING)]
+        report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
+        if not wrong:
+            return
+        report.place = place_from_blocks(None, wrong)
+        pairs = self.compared(run, oracle, blocks)
+        sizes = {f"the size {n}": n for x in problem.blocks.values() for n in x.shape}
+        report.causes += read_signs(pairs, problem.axes, sizes)
+        report.causes += [Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note]
+
+    def compared(self, run, oracle: Oracle, blocks: dict[str, Block]) -> dict:
+        """(got, expected) by block; in fast mode the entries of wrong blocks are measured now."""
+        pairs = {}
+        for name, got in run.gradients.items():
+            expected = blocks[name].expected
+            if expected is None and blocks[name].verdict in (WRONG, RIGHT):
+                expected = oracle.gradient(name)[0] if blocks[name].verdict == WRONG and got.size <= 400 else got
+                blocks[name].got, blocks[name].expected = got, expected
+            if expected is not None and not np.isnan(expected).any():
+                pairs[name] = (got.astype(np.float64), expected)
+        return pairs
+
+    def check_pair_with_inputs(self, name: str, forward: Callable, backward: Callable, inputs: Sequence) -> Report:
+        def function(*x):
+            out, cache = forward(*x)
+            return out, lambda dout: backward(dout, cache)
+
+        function.__signature__ = signature_or_none(forward)
+        function.__name__ = name
+        return self.check_problem(function_problem(name, function, inputs))
+
+    # -- a pair of a known kind ------------------------------------------------------------------------------
+
+    def check_kind(self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form) -> Report:
+        report = Report(name, kind.name)
+        trials: list[Trial] = []
+        for setting in kind.settings:
+            values = {**kind.make(self.rng(0), setting), **declared.options}
+            if "reset_after" not in kind.extras:
+                values.pop("reset_after", None)
+            problem = pair_problem(name, forward, backward, kind, values)
+            if problem is None:
+                continue
+            try:
+                run, oracle, blocks = self.run(problem)
+            except Misbehaved as error:
+                if trials:
+                    report.findings.append(Finding(False, f"with the setting {setting!r}: {error}"))
+                    continue
+                return misbehaved(report, error)
+            report.settings.append(setting)
+            trials.append(Trial(setting, values, problem, run, oracle, blocks))
+        if not trials:
+            raise UserError(f"{name}: no setting of kind {kind.name} fits its arguments")
+        report.blocks = merged(trials)
+        report.findings += list(dict.fromkeys(f for t in trials for f in t.run.findings))
+        report.oracle = trials[0].oracle.method
+        form, remark = find_form(kind, trials[0], declared)
+        if remark:
+            report.findings.append(Finding(None, remark, "" if form is not None else "forward"))
+        if any(t.wrong for t in trials):
+            self.explain_kind(report, forward, backward, kind, form, trials)
+        else:
+            report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+        if report.place is None:
+            report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
+        return report
+
+    def explain_kind(self, report: Report, forward: Callable, backward: Callable, kind: Kind, form: Form | None, trials: list[Trial]) -> None:
+        """Fill in place and causes of a wrong pair."""
+        # without a mask no row is left out: the place is plainer there, where the mistake shows there
+        trial = min((t for t in trials if t.wrong), key=lambda t: t.setting != "no mask")
+        for t in trials:
+            self.compared(t.run, t.oracle, t.blocks)  # in fast mode the expected entries are not there yet
+        report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+        reference = None
+        if form is not None:
+            reference = kind.reference(standard(kind, form, trial.values))
+            matches = search(kind, form, trials)
+            report.causes += causes_of(matches, kind, form, trial, reference)
+            if matches:
+                report.place = report.causes[-1].place if report.causes[0].place is None else report.causes[0].place
+            else:
+                report.causes += self.partial(kind, form, trial, reference)
+        pairs = self.compared(trial.run, trial.oracle, trial.blocks)
+        if not report.causes and trial.values.get("mask") is not None and any(not t.wrong for t in trials):
+            report.causes = [Cause("mask ignored", "the gradient is right without a mask and wrong with one", "likely")]
+        if not report.causes:
+            report.causes = read_signs(pairs, kind.arguments, sizes_of(trial))
+            report.causes += [Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note]
+        if report.place is None and form is not None and "Wx" in trial.values:
+            report.place = observe_gates(forward, backward, kind, form, trial, self.guard)
+        if report.place is None:
+            report.place = place_from_blocks(kind, trial.wrong)
+
+    def partial(self, kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
+        """Where no single mistake gives all the numbers: one that gives most of the wrong blocks."""
+        comparable = [n for n in trial.run.gradients if n in trial.wrong]
+        best: list[tuple[int, Hypothesis]] = []
+        for h in hypotheses(reference.backward, kind, set(trial.wrong)):
+            results = run_hypothesis(h, kind, form, trial, reference)
+            count = sum(explains(results, trial, [n]) for n in comparable) if results else 0
+            if count:
+                best.append((count, h))
+        if not best:
+            return []
+        most = max(count for count, _ in best)
+        chosen = [h for count, h in best if count == most]
+        if most < len(comparable) or len(chosen) > 6:
+            left = [n for n in comparable]
+            if most * 2 < len(left):
+                return []
+        causes = causes_of(chosen, kind, form, trial, reference)
+        return [c._replace(confidence="likely", says=f"{c.says} (this explains {most} of {len(comparable)} wrong gradients: there is a second mistake)") for c in causes]
+
+
+def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
+    """The mistakes that fit, in words; certain only if they are all the same one."""
+    found: list[Cause] = []
+    for h in matches:
+        place = place_of(h, kind, form, trial, reference)
+        edit = h.edit
+        lines = (edit.line, edit.wrong, edit.equation) if edit is not None else ("", "", "")
+        found.append(Cause(h.cause, h.says, "likely", *lines, place))
+    found.sort(key=lambda c: plausibility(c))
+    if found and len({c.cause for c in found}) == 1:
+        found[0] = found[0]._replace(confidence="certain")
+    return found
+
+
+PLAUSIBLE = (  # of several mistakes that give the same numbers, the more usual one first
+    "sign", "softmax jacobian", "gate order", "transpose", "carry dropped", "carry doubled", "carry scaled", "overwritten",
+    "repeated ids", "batch sum", "mask ignored", "dropout ignored", "normalization", "missing factor", "wrong derivative",
+    "missing term", "doubled", "axis", "time shift", "wrong variable", "scale",
+)  # fmt: skip
+
+
+def plausibility(cause: Cause) -> tuple[int, int]:
+    rank = PLAUSIBLE.index(cause.cause) if cause.cause in PLAUSIBLE else len(PLAUSIBLE)
+    return rank, len(cause.wrong)
+
+
+def sizes_of(trial: Trial) -> dict[str, int]:
+    x = next(iter(trial.problem.blocks.values()))
+    sizes = {"the batch size B": x.shape[-2]} if x.ndim >= 2 else {}
+    if x.ndim == 3:
+        sizes["the number of steps T"] = x.shape[0]
+    mask = trial.values.get("mask")
+    if mask is not None:
+        sizes["the number of real tokens N"] = int(np.asarray(mask).sum())
+    return sizes
+
+
+def merged(trials: list[Trial]) -> list[Block]:
+    """One verdict for each block over all settings: the worst that was seen."""
+    names = dict.fromkeys(name for t in trials for name in t.blocks)
+    chosen = []
+    for name in names:
+        found = [(ORDER.index(t.blocks[name].verdict), -t.blocks[name].error, n) for n, t in enumerate(trials) if name in t.blocks]
+        trial = trials[min(found)[2]]
+        block = trial.blocks[name]
+        if block.verdict in (WRONG, MISSING) and any(t.blocks[name].verdict == RIGHT for t in trials if name in t.blocks):
+            right = ", ".join(t.setting for t in trials if t.blocks[name].verdict == RIGHT)
+            block.note = "; ".join(filter(None, [block.note, f"with the setting {trial.setting!r}; right with {right}"]))
+        chosen.append(block)
+    return chosen
+
+
+def as_pair(subject: Any) -> tuple[str, Callable, Callable] | None:
+    """(name, forward, backward) of a pair, an Op or an object that is neither a layer nor a model."""
+    if isinstance(subject, Op):
+        return subject.name, subject.forward, subject.backward
+    if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
+        name = getattr(subject[0], "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
+        return name, *subject
+    if isinstance(subject, tuple | list) and len(subject) == 3 and isinstance(subject[0], str):
+        return subject[0], subject[1], subject[2]
+    return None
+
+
+def signature_or_none(function: Callable):
+    import inspect
+
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def misbehaved(report: Report, error: Misbehaved) -> Report:
+    report.findings.append(Finding(False, str(error)))
+    return report

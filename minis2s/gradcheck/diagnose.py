@@ -1,0 +1,474 @@
+"""Where and why: looking for the mistake that reproduces a student's numbers.
+
+Whether a gradient is wrong has been decided by then, by numeric derivatives alone. Here the textbook
+backward pass of the same kind is run with one mistake after the other (edits.py), on the same inputs and
+the same upstream gradients, until the results are the student's in every block. Random inputs of a
+dozen dimensions do not agree to nine digits by chance; where several mistakes agree, all of them are
+named, and none is called certain.
+
+The place is then read off two runs of the textbook, with and without that mistake: the first quantity
+that differs, going backward from the loss. Without a match, it is read off the gradients of the gates,
+which a widened input makes visible (`observe_gates`).
+"""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.edits import Edit, compiled, edits, recorded, syntax_of
+from minis2s.gradcheck.kinds import Kind, Reference
+from minis2s.gradcheck.numeric import Oracle
+from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
+from minis2s.gradcheck.subject import pair_problem
+from minis2s.gradcheck.verdict import MISSING, WRONG, Block, Run
+
+CLOSE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-4}  # of two computations of the same formula
+
+
+class Cause(NamedTuple):
+    """A mistake that explains the numbers.
+
+    confidence: "certain" when this mistake, and no other known one, gives all the numbers; "likely" when
+    it is one of several that do, or explains a part; "possible" for a sign that points to it.
+    line, wrong: the right line of the textbook and the one that gives these numbers; equation: the
+    forward line that it undoes.
+    """
+
+    cause: str
+    says: str
+    confidence: str
+    line: str = ""
+    wrong: str = ""
+    equation: str = ""
+    place: Place | None = None
+
+
+class Form(NamedTuple):
+    """How a function of a kind is laid out: the order of its gates, and its options."""
+
+    gates: str
+    options: dict
+
+
+@dataclass
+class Trial:
+    """One setting in which a pair was checked."""
+
+    setting: str
+    values: dict  # every argument, in the layout of the function under test
+    problem: Problem
+    run: Run
+    oracle: Oracle
+    blocks: dict[str, Block] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> list[str]:
+        return [name for name, block in self.blocks.items() if block.verdict in (WRONG, MISSING)]
+
+
+# -- the textbook in the layout of the function under test ---------------------------------------------
+
+
+def standard(kind: Kind, form: Form, values: dict) -> dict:
+    """The values as the textbook wants them: gates in the kind's order, options as the form says."""
+    values = {**values, **form.options}
+    for name in kind.gate_axes:
+        if values.get(name) is not None:
+            values[name] = reorder(values[name], form.gates, kind.gates)
+    return values
+
+
+def reorder(a: np.ndarray, have: str, want: str) -> np.ndarray:
+    """Gate blocks on the last axis, from the order `have` to the order `want`."""
+    if have == want:
+        return a
+    parts = np.split(a, len(have), axis=-1)
+    return np.concatenate([parts[have.index(letter)] for letter in want], axis=-1)
+
+
+def arguments_of(function: Callable, kind: Kind, reference: Reference, douts: list) -> dict:
+    given = reference.quantities | kind.upstream(douts, reference)
+    return {name: given[name] for name in inspect.signature(function).parameters}
+
+
+def gradients_of(results, kind: Kind, form: Form, values: dict) -> dict[str, np.ndarray]:
+    named = kind.downstream(results, values)
+    return {
+        name: reorder(g, kind.gates, form.gates) if name in kind.gate_axes else g for name, g in named.items()
+    }
+
+
+def find_form(kind: Kind, trial: Trial, declared: Form) -> tuple[Form | None, str]:
+    """The form in which the textbook gives what the function's forward gives, and a remark.
+
+    The declared form is tried first; then every order of the gates and, for a GRU, both places of the
+    reset gate. None when the forward pass is none of these.
+    """
+    orders = [declared.gates, *("".join(p) for p in itertools.permutations(kind.gates))] if kind.gates else [""]
+    variants = [declared.options]
+    if kind.name.startswith("gru"):
+        variants.append(declared.options | {"reset_after": not declared.options.get("reset_after", True)})
+    close = CLOSE[trial.run.dtype]
+    for options in variants:
+        for gates in orders:
+            form = Form(gates, options)
+            outs = kind.reference(standard(kind, form, trial.values)).outs
+            pairs = list(zip(trial.run.outs, outs, strict=False))
+            if pairs and all(a.shape == b.shape and np.allclose(a, b, rtol=close, atol=close) for a, b in pairs):
+                return form, remark_on(kind, form, declared)
+    return None, (
+        f"forward does not compute what a {kind.name} of this kind computes, so the place can only be told "
+        "roughly; check the forward pass first (the gradient is judged against your own forward)"
+    )
+
+
+def remark_on(kind: Kind, form: Form, declared: Form) -> str:
+    notes = []
+    if form.gates != declared.gates:
+        notes.append(f"the gates lie in the order {', '.join(form.gates)}; stated is {', '.join(declared.gates)}")
+    if form.options != declared.options:
+        where = "before" if not form.options.get("reset_after", True) else "after"
+        notes.append(f"the reset gate acts {where} the product with Wh; stated is the other form")
+    return "; ".join(notes)
+
+
+# -- hypotheses --------------------------------------------------------------------------------------------
+
+
+class Hypothesis(NamedTuple):
+    edit: Edit | None
+    function: Callable
+    cause: str
+    says: str
+    change: Callable | None = None  # of the arguments, for mistakes that no single line shows
+
+
+# a change whose shapes do not fit, or that asks for something that is not there, is no candidate
+CANNOT_RUN = (ValueError, TypeError, IndexError, NameError, AttributeError, ArithmeticError, np.exceptions.AxisError)
+
+
+def sizes_for(kind: Kind) -> tuple:
+    if kind.gates or kind.name.startswith("rnn"):
+        return (("T", "len(x)"), ("B", "len(x[0])"), ("T * B", "len(x) * len(x[0])"))
+    if "attention" in kind.name:
+        return (("B", "len(query)"), ("T", "query.shape[1]"), ("S", "memory.shape[1]"), ("M", "memory.shape[2]"))
+    if "scores" in kind.name:
+        return (("B", "len(query)"), ("T", "query.shape[1]"), ("S", "keys.shape[1]"), ("the root of A", "query.shape[-1] ** 0.5"))
+    if kind.name == "weighted_sum":
+        return (("B", "len(values)"), ("T", "weights.shape[1]"), ("S", "values.shape[1]"), ("M", "values.shape[2]"))
+    if kind.name == "masked_softmax":
+        return (("B", "len(weights)"), ("T", "weights.shape[1]"), ("S", "weights.shape[2]"))
+    if kind.name == "linear":
+        return (("N", "len(dout)"),)
+    if kind.name == "cross_entropy":
+        return (("T", "len(real)"), ("B", "real.shape[1]"), ("V", "probs.shape[-1]"))
+    return ()
+
+
+def substitutions(function: Callable, kind: Kind) -> Iterator[Hypothesis]:
+    """Mistakes that change a quantity everywhere: the mask ignored, the outputs of another step used."""
+    names = inspect.signature(function).parameters
+
+    def substituted(name: str, change: Callable, cause: str, says: str) -> Iterator[Hypothesis]:
+        if name in names:
+            yield Hypothesis(None, function, cause, says, lambda a: {**a, name: change(a)})
+
+    yield from substituted("real", lambda a: np.ones_like(a["real"]), "mask ignored", "the mask is ignored: padding is treated like real steps")
+    yield from substituted("dhs", lambda a: np.zeros_like(a["dhs"]), "missing term", "the gradient dhs of the outputs is not added at any step")
+    yield from substituted("dhs", lambda a: a["dhs"][::-1], "time shift", "dhs is read in the reversed order of time")
+    yield from substituted("dhs", lambda a: shifted(a["dhs"], 1), "time shift", "at step t the gradient dhs[t - 1] is added, not dhs[t]")
+    yield from substituted("dhs", lambda a: shifted(a["dhs"], -1), "time shift", "at step t the gradient dhs[t + 1] is added, not dhs[t]")
+    yield from substituted("dhs", lambda a: only_last(a["dhs"]), "missing term", "dhs is added at the last step only")
+    yield from substituted("dhs", lambda a: all_but_last(a["dhs"]), "missing term", "dhs is not added at the last step")
+    yield from substituted("dh", lambda a: np.zeros_like(a["dh"]), "missing term", "the gradient of the last state h is not taken over")
+    yield from substituted("dc", lambda a: np.zeros_like(a["dc"]), "missing term", "the gradient of the last cell state c is not taken over")
+    yield from substituted("dh", lambda a: 2 * a["dh"], "carry doubled", "the gradient of the last state h is added twice")
+    yield from substituted("h_prev", lambda a: first_zero(a["h_prev"]), "missing term", "the initial state h0 is left out: it is taken as zero, or the first step skipped")
+    yield from substituted("c_prev", lambda a: first_zero(a["c_prev"]), "missing term", "the initial cell state c0 is left out: it is taken as zero, or the first step skipped")
+    for by, which in ((1, "before"), (-1, "after")):
+        yield from substituted("real", lambda a, by=by: np.roll(a["real"], by, axis=0), "mask ignored", f"the mask of the step {which} is used")
+    for by in (1, -1):
+        gates = [name for name in ("i", "f", "o", "g", "r", "u", "n") if name in names]
+        if gates:
+            says = "the gates of another step are used: the cache is that of a neighbouring step"
+            yield Hypothesis(None, function, "stale cache", says, lambda a, by=by, gates=gates: {**a, **{g: np.roll(a[g], by, axis=0) for g in gates}})
+    yield from substituted("u", lambda a: 1 - a["u"], "wrong variable", "u and 1 - u are exchanged")
+    for by, which in ((1, "before"), (-1, "after")):
+        yield from substituted("onehot", lambda a, by=by: np.roll(a["onehot"], by, axis=0), "time shift", f"the target of the step {which} is subtracted")
+    yield from substituted("onehot", lambda a: a["onehot"] * a["real"], "mask ignored", "the target is not subtracted at padded positions")
+    yield from substituted("smoothing", lambda a: 0.0, "missing term", "the label smoothing is left out in backward")
+
+
+def shifted(a: np.ndarray, by: int) -> np.ndarray:
+    out = np.zeros_like(a)
+    if by > 0:
+        out[by:] = a[:-by]
+    else:
+        out[:by] = a[-by:]
+    return out
+
+
+def only_last(a: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros_like(a[:-1]), a[-1:]])
+
+
+def all_but_last(a: np.ndarray) -> np.ndarray:
+    return np.concatenate([a[:-1], np.zeros_like(a[-1:])])
+
+
+def first_zero(a: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros_like(a[:1]), a[1:]])
+
+
+PAIRS = (  # mistakes that take two lines: both must be changed alike
+    ("dh_kept = np.zeros_like(dh) * (1 - real[t])", "dc_kept = np.zeros_like(dc) * (1 - real[t])", "mask ignored",
+     "padded steps stop the gradient: what they should hand on is lost"),
+    ("dh = dh", "dc = dc", "mask ignored", "the gradient of the state is not masked at padded steps"),
+    ("dh_kept = dh", "dc_kept = dc", "carry doubled",
+     "the old gradient of the state is kept beside what the step hands back (+= in place of =)"),
+)
+
+
+def pair_hypotheses(function: Callable) -> Iterator[Hypothesis]:
+    source = inspect.getsource(function)
+    right = {"dh_kept": "dh_kept = dh * (1 - real[t])", "dc_kept": "dc_kept = dc * (1 - real[t])",
+             "dh": "dh = dh * real[t]", "dc": "dc = dc * real[t]"}
+    for first, second, cause, says in PAIRS:
+        changed = source
+        for line in (first, second):
+            changed = changed.replace(right[line.split(" ")[0]], line)
+        if changed != source:
+            import ast
+
+            yield Hypothesis(None, compiled(ast.parse(changed).body[0]), cause, says)
+
+
+def hypotheses(function: Callable, kind: Kind, wrong: set[str], rare: bool = False) -> Iterator[Hypothesis]:
+    """All single mistakes that could make just these blocks wrong: the usual ones, or the rare ones."""
+    if not rare:
+        yield from substitutions(function, kind)
+        yield from pair_hypotheses(function)
+    own = {f"d{name}" for name in wrong}
+    for edit in edits(function, sizes_for(kind)):
+        if edit.rare != rare:
+            continue
+        # one weight alone is wrong only through a line of its own
+        if len(wrong) == 1 and edit.variable.startswith("d") and edit.variable[1:] in kind.arguments and edit.variable not in own:
+            continue
+        yield Hypothesis(edit, None, edit.cause, edit.says)
+
+
+def run_hypothesis(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Reference) -> dict[str, np.ndarray] | None:
+    """The gradients that the mistake gives; None where it cannot be run (its shapes do not fit)."""
+    arguments = arguments_of(reference.backward, kind, reference, trial.run.douts)
+    if h.change is not None:
+        arguments = h.change(arguments)
+    function = h.edit.run if h.edit is not None else h.function
+    try:
+        with np.errstate(all="ignore"):
+            return gradients_of(function(**arguments), kind, form, trial.values)
+    except CANNOT_RUN:
+        return None
+
+
+def explains(results: dict[str, np.ndarray] | None, trial: Trial, names: list[str] | None = None) -> bool:
+    """Are these the student's gradients (in the named blocks, by default in all that can be compared)?"""
+    if results is None:
+        return False
+    close = CLOSE[trial.run.dtype]
+    returned = trial.run.gradients | trial.run.misshapen
+    if names is None and len(returned) < len(trial.blocks):
+        return False  # a gradient that did not come is explained by no mistake in a line
+    for name in returned if names is None else names:
+        got, said = returned[name], results[name]
+        if got.shape != np.shape(said) or not np.isfinite(got).all():
+            return False
+        scale = max(float(np.abs(got).max(initial=0)), float(np.abs(trial.blocks[name].expected).max(initial=0)) if trial.blocks[name].expected is not None else 0.0)
+        if not np.abs(got - said).max(initial=0) <= close * scale + 1e-300:
+            return False
+    return True
+
+
+def search(kind: Kind, form: Form, trials: list[Trial]) -> list[Hypothesis]:
+    """Every mistake that gives the student's numbers in every setting."""
+    references = [kind.reference(standard(kind, form, t.values)) for t in trials]
+    order = sorted(range(len(trials)), key=lambda n: not trials[n].wrong)  # a wrong one first: it filters most
+    found = []
+    wrong = {name for t in trials for name in t.wrong}
+    function = references[0].backward
+    for rare in (False, True):
+        for h in hypotheses(function, kind, wrong, rare):
+            if all(explains(run_hypothesis(h, kind, form, trials[n], references[n]), trials[n]) for n in order):
+                found.append(h)
+        if found:
+            break
+    return found
+
+
+# -- the place ---------------------------------------------------------------------------------------------
+
+# What the textbook's names are called as nodes, with the gate that they belong to.
+NODES = {
+    "do": ("dz", "o"), "df": ("dz", "f"), "di": ("dz", "i"), "dg": ("dz", "g"),
+    "dz_o": ("dz", "o"), "dz_f": ("dz", "f"), "dz_i": ("dz", "i"), "dz_g": ("dz", "g"),
+    "dr": ("dz", "r"), "drh": ("dz", "r"), "du": ("dz", "u"), "dn": ("dz", "n"),
+    "dz_r": ("dz", "r"), "dz_u": ("dz", "u"), "dz_n": ("dz", "n"), "dzx": ("dz", ""), "dzh": ("dh", ""), "dzh_n": ("dh", ""),
+    "dz_ru": ("dz", ""), "dWh_ru": ("dWh", ""), "dWh_n": ("dWh", ""),
+    "dh_prev": ("dh", ""), "dc_prev": ("dc", ""), "dh_kept": ("dh", ""), "dc_kept": ("dc", ""),
+    "taken": ("dscores", ""), "dproducts": ("dscores", ""), "da": ("dz", ""), "target": ("dlogits", ""), "dsurprise": ("dlogits", ""),
+}  # fmt: skip
+BEFORE = {"dh_prev", "dc_prev", "dh_kept", "dc_kept", "dzh", "dzh_n"}  # gradients of the state before step t
+
+
+def place_of(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Reference) -> Place | None:
+    """The first quantity that the mistake makes wrong, walking backward through the textbook."""
+    function = reference.backward
+    arguments = arguments_of(function, kind, reference, trial.run.douts)
+    right = recorded(syntax_of(function))(**arguments)
+    if h.change is not None:
+        arguments = h.change(arguments)
+    source = h.edit.function if h.edit is not None else (syntax_of(function) if h.change is not None else None)
+    if source is None:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            wrong = recorded(source)(**arguments)
+    except CANNOT_RUN:
+        return None
+    place = first_difference(right, wrong, kind, trial)
+    several = {NODES.get(name, ("", ""))[1] for name in h.edit.variables} if h.edit is not None else set()
+    if place is not None and place.node == "dz" and len(several - {""}) > 1:
+        place = replace(place, gate="".join(letter for letter in kind.gates if letter in several))
+    return place
+
+
+def first_difference(right: list, wrong: list, kind: Kind, trial: Trial) -> Place | None:
+    known: dict = {}
+    for name, t, value in right:
+        known.setdefault((name, t), []).append(value)
+    seen: dict = {}
+    for name, t, value in wrong:
+        n = seen[name, t] = seen.get((name, t), -1) + 1
+        values = known.get((name, t), [])
+        if n >= len(values):
+            continue
+        expected = values[n]
+        if expected.shape != value.shape or not np.allclose(expected, value, rtol=1e-9, atol=1e-12, equal_nan=True):
+            last = n == len(values) - 1
+            return named_place(name, t, expected, value, kind, last and n > 0)
+    # a step that was never taken
+    missing = [key for key in known if key not in seen]
+    if missing:
+        name, t = missing[0]
+        return Place("dh" if kind.gates or "rnn" in kind.name else f"{name}", step=t)
+    return None
+
+
+def named_place(name: str, t: int | None, expected: np.ndarray, got: np.ndarray, kind: Kind, carried: bool) -> Place:
+    node, gate = NODES.get(name, (name, ""))
+    rows = None
+    recurrence = bool(kind.gates) or kind.name.startswith("rnn")
+    if expected.shape == got.shape and expected.ndim >= 2 and not name.startswith("dW"):
+        differs = ~np.isclose(expected, got, rtol=1e-9, atol=1e-12)
+        batch = {True: 0, False: 0}[recurrence]
+        bad = np.flatnonzero(differs.any(axis=tuple(k for k in range(expected.ndim) if k != batch)))
+        if len(bad) < expected.shape[batch]:
+            rows = tuple(map(int, bad))
+        if name in ("dz", "dzx", "dz_ru") and kind.gates:
+            side_by_side = kind.gates[:2] if name == "dz_ru" else kind.gates
+            H = expected.shape[1] // len(side_by_side)
+            letters = [g for k, g in enumerate(side_by_side) if differs[:, k * H : (k + 1) * H].any()]
+            gate = "".join(letters) if len(letters) < len(kind.gates) else ""
+    step = t
+    if recurrence and t is not None and (name in BEFORE or (carried and name in ("dh", "dc"))):
+        step = t - 1  # it is the gradient of the state before step t
+        if step < 0:
+            node, step = f"{node}0", None
+    if kind.steps:
+        step = None
+    if node.startswith(("dW", "db")) or (node == "dx" and not recurrence):
+        step = rows = None
+    return Place(node, step=step, gate=gate, rows=rows)
+
+
+def observe_gates(forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard) -> Place | None:
+    """The first wrong gate, read off the function itself, whatever its mistake is.
+
+    The input is widened by one entry for each gate unit: x gets zeros there and Wx the unit matrix. The
+    outputs stay what they were, and since z = x Wx + ..., the gradient of those entries of x is dz.
+    """
+    values, wide = trial.values, {}
+    G = values["Wx"].shape[1]
+    wide = dict(values)
+    wide["x"] = np.concatenate([values["x"], np.zeros((*values["x"].shape[:-1], G))], axis=-1)
+    wide["Wx"] = np.concatenate([values["Wx"], np.eye(G)])
+    problem = pair_problem(kind.name, forward, backward, kind, wide)
+    if problem is None:
+        return None
+    try:
+        with guard.watching("forward"):
+            _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})
+        with guard.watching("backward"):
+            gradients, _ = problem.backward([None if d is None else d.copy() for d in trial.run.douts], cache)
+        dz = np.array(gradients["x"], dtype=np.float64)[..., -G:]
+    except (Misbehaved, KeyError, TypeError, ValueError):
+        return None
+    reference = kind.reference(standard(kind, form, wide))
+    results = reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts))
+    right = gradients_of(results, kind, form, wide)["x"][..., -G:]
+    if dz.shape != right.shape:
+        return None
+    if kind.steps:
+        dz, right = dz[None], right[None]
+    return place_from_gates(reorder(dz, form.gates, kind.gates), reorder(right, form.gates, kind.gates), kind, trial)
+
+
+def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial) -> Place | None:
+    differs = ~(np.abs(dz - right) <= 1e-7 * np.abs(right).max())
+    T, B, G = dz.shape
+    gates = kind.gates or "z"
+    H = G // len(gates)
+    last = {"x": "dx"}
+    wrong_weights = [n for n in trial.wrong if n.startswith(("W", "b"))]
+    if differs.any() and not wrong_weights and trial.wrong == ["x"]:
+        return Place("dx")
+    for t in reversed(range(T)):
+        bad = [letter for k, letter in enumerate(gates) if differs[t, :, k * H : (k + 1) * H].any()]
+        if not bad:
+            continue
+        rows = np.flatnonzero(differs[t].any(axis=-1))
+        chosen = tuple(map(int, rows)) if len(rows) < B else None
+        node, gate = node_of_gates("".join(bad), kind)
+        if kind.name.startswith("rnn"):
+            node = "dz" if t == T - 1 else "dh"
+        return Place(node, step=None if kind.steps else t, gate=gate, rows=chosen)
+    for name in trial.wrong:
+        node = {"h0": "dh0", "c0": "dc0", "h_prev": "dh0", "c_prev": "dc0"}.get(name, last.get(name, f"d{name}"))
+        return Place(node)
+    return None
+
+
+def node_of_gates(bad: str, kind: Kind) -> tuple[str, str]:
+    """Which node is the first wrong one, when these gates' gradients are wrong at a step and none after it."""
+    if len(bad) == len(kind.gates):
+        return "dh", ""  # everything that h feeds
+    if kind.name.startswith("lstm") and set(bad) == set("ifg"):
+        return "dc", ""  # everything that c feeds, and nothing else
+    if kind.name.startswith("gru") and set(bad) == set("rn"):
+        return "dz", "n"  # r is reached through n
+    return "dz", bad
+
+
+def place_from_blocks(kind: Kind | None, wrong: list[str]) -> Place:
+    """Roughly, from which blocks are wrong at all."""
+    if kind is not None and "attention" in kind.name:
+        if set(wrong) >= {"query", "memory"} or {"query", "keys"} <= set(wrong):
+            return Place("dscores")
+    if kind is not None and kind.name == "cross_entropy":
+        return Place("dlogits")
+    return Place(f"d{wrong[0]}")

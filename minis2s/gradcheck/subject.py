@@ -1,0 +1,223 @@
+"""From what a person hands in to a Problem: a pair of functions of a known kind, a pair with its inputs,
+a plain function that returns its own backward.
+
+Layers and whole models are turned into problems in model.py.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minis2s.errors import UserError
+from minis2s.gradcheck.kinds import ALIASES, KINDS, Kind
+from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
+
+
+class Signature(NamedTuple):
+    """How many arguments a forward function takes, and what they are called."""
+
+    names: list[str]  # of the positional parameters
+    required: int  # how many have no default
+    open_ended: bool  # whether it takes *args
+
+
+def signature_of(forward: Callable) -> Signature:
+    try:
+        parameters = list(inspect.signature(forward).parameters.values())
+    except (TypeError, ValueError):  # a builtin tells nothing about itself
+        return Signature([], 0, True)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = sum(p.default is p.empty for p in positional)
+    return Signature([p.name for p in positional], required, any(p.kind == p.VAR_POSITIONAL for p in parameters))
+
+
+def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[str], dict[str, str]] | None:
+    """Which of a kind's values go to a forward function: (differentiated, further ones, by keyword).
+
+    A function may take fewer of the trailing arguments (no mask, no bias). Returns None where it has no
+    place for an argument that this setting needs; raises UserError where it cannot be of the kind at all.
+    """
+    signature = signature_of(forward)
+    differentiable = [name for name in kind.arguments if values.get(name) is not None]
+    extras = [name for name in kind.extras if name in values]
+    if signature.open_ended:
+        return differentiable, extras, {}
+    room = len(signature.names)
+    needed = [name for name in ("targets", "ids", "keep_mask", "p") if name in extras]
+    if room < len(differentiable) + len(needed):
+        if differentiable[-1].startswith("b") and room == len(differentiable) - 1:
+            differentiable = differentiable[:-1]  # without a bias
+        else:
+            wanted = ", ".join([*kind.arguments, *kind.extras])
+            raise UserError(
+                f"a forward function of kind {kind.name!r} takes ({wanted}), the trailing ones optional; "
+                f"this one takes {room} argument{'s' * (room != 1)}: ({', '.join(signature.names)})"
+            )
+    rest = signature.names[len(differentiable) :]
+    named = {name: name for name in extras if name in rest}
+    positional = []
+    for parameter in rest:
+        if parameter in named:
+            positional.append(parameter)
+            continue
+        free = [name for name in extras if name not in named and name not in positional]
+        if not free:
+            break
+        positional.append(free[0])
+    missed = [name for name in extras if name not in positional and name not in named]
+    if any(values[name] is not None for name in missed if name != "reset_after"):
+        return None  # (a GRU without that switch has one form, and the option says which)
+    plain = [name for name in positional if name not in named]
+    # once a gap occurs, the rest must go by keyword: those that bear the right name anyway
+    return differentiable, plain, named
+
+
+def pair_problem(name: str, forward: Callable, backward: Callable, kind: Kind, values: dict) -> Problem | None:
+    """The Problem of a pair of a known kind with these values; None where the pair takes no such values."""
+    bound = bind(forward, kind, values)
+    if bound is None:
+        return None
+    differentiable, plain, named = bound
+    arguments = [values[key] for key in plain]
+    keywords = {parameter: values[key] for parameter, key in named.items()}
+    problem = call_problem(
+        name,
+        lambda *x: forward(*x, *arguments, **keywords),
+        backward,
+        {key: values[key] for key in differentiable},
+        list(kind.outs),
+    )
+    problem.axes = dict(kind.arguments)
+    return problem
+
+
+def call_problem(name: str, forward: Callable, backward: Callable, blocks: dict, out_names: list[str]) -> Problem:
+    """The Problem of forward(*blocks) -> (out, cache), backward(dout, cache) -> gradients in that order."""
+
+    def run_forward(given: dict):
+        result = forward(*given.values())
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise Misbehaved(f"forward must return two things, (out, cache); it returned {describe(result)}")
+        out, cache = result
+        parts = leaves(out)
+        return [as_number(part) for part in parts], (out, cache)
+
+    def run_backward(douts: list, kept):
+        out, cache = kept
+        parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
+        return named_gradients(backward(like(out, parts), cache), list(blocks))
+
+    return Problem(name, dict(blocks), run_forward, run_backward, out_names)
+
+
+def named_gradients(result, names: list[str]) -> tuple[dict, str]:
+    """Gradients by block name from what a backward function returned, and a note where the count is wrong."""
+    if len(names) == 1 and not isinstance(result, tuple | dict):
+        return {names[0]: result}, ""  # perhaps a list of numbers: one gradient
+    if isinstance(result, dict):
+        if set(result) >= set(names):
+            return {name: result[name] for name in names}, ""
+        parts = list(result.values())
+    else:
+        parts = list(result) if isinstance(result, tuple | list) else [result]
+        if any(isinstance(part, tuple | list) and part and isinstance(part[0], np.ndarray) for part in parts):
+            parts = leaves(parts)
+    gradients = dict(zip(names, parts, strict=False))
+    note = ""
+    if len(parts) != len(names):
+        note = (
+            f"backward returned {len(parts)} gradient{'s' * (len(parts) != 1)}, expected {len(names)}, in this order: "
+            f"{', '.join(names)}"
+        )
+    return gradients, note
+
+
+def as_number(part):
+    """An output as an array that later calls cannot change; what is no number is left for the hygiene."""
+    if isinstance(part, np.ndarray | np.generic | float | int | complex):
+        return np.asarray(part)
+    if isinstance(part, list):
+        return np.asarray(part)
+    return part
+
+
+def describe(x) -> str:
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape}"
+    if isinstance(x, tuple | list):
+        return f"a {type(x).__name__} of {len(x)}"
+    return "None" if x is None else f"a {type(x).__name__}"
+
+
+def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem:
+    """The Problem of a plain f(*inputs) -> (y, backward), with backward(dy) -> gradients of the inputs.
+
+    An input may be an array, a number, or nested tuples, lists and dictionaries of them; whole numbers
+    (ids), booleans and None are handed over and not differentiated.
+    """
+    flat = leaves(list(inputs))
+    paths = paths_of(list(inputs), argument_names(function, len(inputs)))
+    blocks, places = {}, {}
+    for n, (path, x) in enumerate(zip(paths, flat, strict=True)):
+        if isinstance(x, float) or (isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"):
+            blocks[path], places[path] = np.asarray(x), n
+    if not blocks:
+        raise UserError("none of the inputs is an array of floating-point numbers: there is nothing to differentiate")
+
+    def arguments(given: dict) -> list:
+        items = list(flat)
+        for path, n in places.items():
+            x = given[path]
+            items[n] = x[()] if x.ndim == 0 else x
+        return like(list(inputs), items)
+
+    def run_forward(given: dict):
+        result = function(*arguments(given))
+        if not isinstance(result, tuple | list) or len(result) != 2 or not callable(result[1]):
+            raise Misbehaved(
+                f"the function must return two things, (y, backward), backward being a function of dy; it returned {describe(result)}"
+            )
+        y, backward = result
+        return [as_number(part) for part in leaves(y)], (y, backward)
+
+    def run_backward(douts: list, kept):
+        y, backward = kept
+        parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
+        result = backward(like(y, parts))
+        # a gradient for every input in the inputs' own nesting, or for the differentiated ones alone
+        parts = leaves(result if isinstance(result, tuple) or len(inputs) > 1 else [result])
+        if len(parts) == len(flat):
+            return {path: parts[n] for path, n in places.items()}, ""
+        return named_gradients(tuple(parts), list(blocks))
+
+    return Problem(name, blocks, run_forward, run_backward)
+
+
+def argument_names(function: Callable, count: int) -> list[str]:
+    names = signature_of(function).names
+    return [names[n] if n < len(names) else f"input {n}" for n in range(count)]
+
+
+def paths_of(x, names: list[str]) -> list[str]:
+    """A name for every leaf: "x", "params['W']", "state[0]"."""
+
+    def below(item, path: str) -> list[str]:
+        if isinstance(item, tuple | list):
+            return [p for k, part in enumerate(item) for p in below(part, f"{path}[{k}]")]
+        if isinstance(item, dict):
+            return [p for key, part in item.items() for p in below(part, f"{path}[{key!r}]")]
+        return [path]
+
+    return [path for item, name in zip(x, names, strict=True) for path in below(item, name)]
+
+
+def kind_of(op_name: str, kind: str | None) -> Kind | None:
+    """The Kind asked for, or the one that an Op's name says; None where there is none. Raises UserError."""
+    if kind is None:
+        return KINDS.get(op_name)
+    name = ALIASES.get(kind, kind)
+    if name not in KINDS:
+        raise UserError(f"unknown kind {kind!r}: known are {', '.join(sorted(KINDS))}")
+    return KINDS[name]
