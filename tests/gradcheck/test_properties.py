@@ -105,10 +105,8 @@ def test_a_larger_model_is_not_saturated():
     assert wrong(properties(make_model(embed=40, hidden=48))) == []
 
 
-@pytest.mark.parametrize("name", [*F.OPS])
+@pytest.mark.parametrize("name", sorted({*F.OPS} - {"linear", "embedding", "dropout", "tanh"}))
 def test_every_operation_passes(name):
-    if name in ("linear", "embedding", "dropout", "tanh"):
-        pytest.skip("no properties of its own")
     assert wrong(properties(F.OPS[name])) == []
     assert wrong(properties((F.OPS[name].forward, F.OPS[name].backward), name)) == []
     if name in naive.OPS:
