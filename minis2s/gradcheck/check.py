@@ -13,12 +13,12 @@ from minis2s.gradcheck.diagnose import (
     Form,
     Hypothesis,
     Trial,
+    causes_of,
     explains,
     find_form,
     hypotheses,
     observe_gates,
     place_from_blocks,
-    place_of,
     run_hypothesis,
     search,
     standard,
@@ -148,11 +148,11 @@ class Checker:
 
     # -- one problem, of no known kind -------------------------------------------------------------------
 
-    def run(self, problem: Problem, upstream: Sequence | None = None):
+    def run(self, problem: Problem, fast: bool | None = None):
         """(Run, Oracle, blocks by name). Raises Misbehaved."""
-        run = run_with_hygiene(problem, self.guard, self.rng(1), upstream=upstream, dtype=self.dtype)
+        run = run_with_hygiene(problem, self.guard, self.rng(1), dtype=self.dtype)
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
-        blocks = judge(run, oracle, self.rng(3), fast=self.fast, witness=not self.fast)
+        blocks = judge(run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast)
         return run, oracle, blocks
 
     def check_problem(self, problem: Problem) -> Report:
@@ -204,21 +204,16 @@ class Checker:
         report = Report(name, kind.name)
         trials: list[Trial] = []
         for setting in kind.settings:
-            values = {**kind.make(self.rng(0), setting), **declared.options}
-            if "reset_after" not in kind.extras:
-                values.pop("reset_after", None)
-            problem = pair_problem(name, forward, backward, kind, values)
-            if problem is None:
-                continue
             try:
-                run, oracle, blocks = self.run(problem)
+                trial = self.trial(name, forward, backward, kind, declared, setting)
             except Misbehaved as error:
-                if trials:
-                    report.findings.append(Finding(False, f"with the setting {setting!r}: {error}"))
-                    continue
-                return misbehaved(report, error)
-            report.settings.append(setting)
-            trials.append(Trial(setting, values, problem, run, oracle, blocks))
+                if not trials:
+                    return misbehaved(report, error)
+                report.findings.append(Finding(False, f"with the setting {setting!r}: {error}"))
+                continue
+            if trial is not None:
+                report.settings.append(setting)
+                trials.append(trial)
         if not trials:
             raise UserError(f"{name}: no setting of kind {kind.name} fits its arguments")
         report.blocks = merged(trials)
@@ -234,6 +229,16 @@ class Checker:
         if report.place is None:
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
         return report
+
+    def trial(self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, setting: str) -> Trial | None:
+        """The pair in one setting; None where it takes no such inputs. Raises Misbehaved."""
+        values = {**kind.make(self.rng(0), setting), **declared.options}
+        if "reset_after" not in kind.extras:
+            values.pop("reset_after", None)
+        problem = pair_problem(name, forward, backward, kind, values)
+        if problem is None:
+            return None
+        return Trial(setting, values, problem, *self.run(problem))
 
     def explain_kind(self, report: Report, forward: Callable, backward: Callable, kind: Kind, form: Form | None, trials: list[Trial]) -> None:
         """Fill in place and causes of a wrong pair."""
@@ -283,30 +288,18 @@ class Checker:
         return [c._replace(confidence="likely", says=f"{c.says} (this explains {most} of {len(comparable)} wrong gradients: there is a second mistake)") for c in causes]
 
 
-def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
-    """The mistakes that fit, in words; certain only if they are all the same one."""
-    found: list[Cause] = []
-    for h in matches:
-        place = place_of(h, kind, form, trial, reference)
-        edit = h.edit
-        lines = (edit.line, edit.wrong, edit.equation) if edit is not None else ("", "", "")
-        found.append(Cause(h.cause, h.says, "likely", *lines, place))
-    found.sort(key=lambda c: plausibility(c))
-    if found and len({c.cause for c in found}) == 1:
-        found[0] = found[0]._replace(confidence="certain")
-    return found
-
-
-PLAUSIBLE = (  # of several mistakes that give the same numbers, the more usual one first
-    "sign", "softmax jacobian", "gate order", "transpose", "carry dropped", "carry doubled", "carry scaled", "overwritten",
-    "repeated ids", "batch sum", "mask ignored", "dropout ignored", "normalization", "missing factor", "wrong derivative",
-    "missing term", "doubled", "axis", "time shift", "wrong variable", "scale",
-)  # fmt: skip
-
-
-def plausibility(cause: Cause) -> tuple[int, int]:
-    rank = PLAUSIBLE.index(cause.cause) if cause.cause in PLAUSIBLE else len(PLAUSIBLE)
-    return rank, len(cause.wrong)
+def as_trials(checker: Checker, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form) -> list[Trial]:
+    """The pair in every setting of its kind in which it can be run."""
+    trials = []
+    for setting in kind.settings:
+        try:
+            trial = checker.trial(name, forward, backward, kind, declared, setting)
+        except Misbehaved:
+            continue
+        if trial is not None:
+            checker.compared(trial.run, trial.oracle, trial.blocks)
+            trials.append(trial)
+    return trials
 
 
 def sizes_of(trial: Trial) -> dict[str, int]:

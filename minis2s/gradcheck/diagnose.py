@@ -472,3 +472,29 @@ def place_from_blocks(kind: Kind | None, wrong: list[str]) -> Place:
     if kind is not None and kind.name == "cross_entropy":
         return Place("dlogits")
     return Place(f"d{wrong[0]}")
+
+
+def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
+    """The mistakes that fit, in words; certain only if they are all the same one."""
+    found: list[Cause] = []
+    for h in matches:
+        place = place_of(h, kind, form, trial, reference)
+        edit = h.edit
+        lines = (edit.line, edit.wrong, edit.equation) if edit is not None else ("", "", "")
+        found.append(Cause(h.cause, h.says, "likely", *lines, place))
+    found.sort(key=lambda c: plausibility(c))
+    if found and len({c.cause for c in found}) == 1:
+        found[0] = found[0]._replace(confidence="certain")
+    return found
+
+
+PLAUSIBLE = (  # of several mistakes that give the same numbers, the more usual one first
+    "sign", "softmax jacobian", "gate order", "transpose", "carry dropped", "carry doubled", "carry scaled", "overwritten",
+    "repeated ids", "batch sum", "mask ignored", "dropout ignored", "normalization", "missing factor", "wrong derivative",
+    "missing term", "doubled", "axis", "time shift", "wrong variable", "scale",
+)  # fmt: skip
+
+
+def plausibility(cause: Cause) -> tuple[int, int]:
+    rank = PLAUSIBLE.index(cause.cause) if cause.cause in PLAUSIBLE else len(PLAUSIBLE)
+    return rank, len(cause.wrong)

@@ -412,6 +412,8 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
         axis, keep = arguments["axis"], arguments.get("keepdims", "False")
         yield Change(expression(f"({summed}).mean(axis={axis}, keepdims={keep})"), "mean", summed)
         yield Change(node.func.value, "sum dropped", summed)
+        if summed == "dweights * weights":
+            yield Change(expression(f"dweights.mean(axis={axis}, keepdims={keep})"), "factor dropped", "weights")
         for k in (0, -1):
             yield Change(expression(f"np.take({summed}, [{k}], axis={axis}).sum(axis={axis}, keepdims={keep})"), "one row", summed)
         for other in ("0", "1", "2", "None", "(0, 2)", "(1, 2)"):
@@ -455,7 +457,7 @@ def of_an_operation(node: ast.BinOp, left: ast.expr, right: ast.expr, a: str, b:
             yield Change(expression(f"{a} + 2 * ({b})"), "doubled", b)
         case ast.Sub():
             yield Change(left, "term dropped", b)
-            yield Change(right, "term dropped", a)
+            yield Change(right, "one minus" if a == "1" else "term dropped", a, b)
             yield Change(again(ast.Add()), "sign", b)
             if (a, b) == ("probs", "target"):
                 yield Change(expression("(probs - target) * onehot"), "one column", "probs - target")
@@ -566,6 +568,9 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             if name in CARRIES and name.endswith("prev"):
                 return "carry scaled", f"{name} is {by}"
             return "scale", f"{name} is {by}"
+        case "one minus":
+            cause = "scale" if by == "p" else "wrong derivative" if name.startswith("dz") else "wrong variable"
+            return cause, f"{name} uses {by} where 1 - {by} belongs"
         case "one column":
             return "missing term", f"{name} is filled in the column of the target only: every other token has a gradient, too"
         case "count":

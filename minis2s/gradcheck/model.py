@@ -1,0 +1,229 @@
+"""Checking layers and whole models: every weight by numeric derivatives, and the first wrong place inside.
+
+A model is checked on a copy, in float64, with weights of about 0.7 N(0, 1), on a batch of three ragged
+sentences with repeated ids and with dropout masks that stay the same. Where a weight's gradient is wrong,
+the operations that the model called are looked at in the order in which backward visits them: did the
+right gradient arrive (a zero probe tells), and did the operation make the right gradients of it?
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from minis2s.data import Example, make_batch
+from minis2s.errors import UserError
+from minis2s.gradcheck import insitu
+from minis2s.gradcheck.kinds import B, S, T, lengths_mask, LENGTHS, SOURCE_LENGTHS
+from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
+from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.subject import as_number
+from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
+from minis2s.nn.recurrent import Recurrent
+from minis2s.models import Bridge, Decoder, Encoder
+
+DROPOUT_SEED = 20140901
+LARGEST_BLOCK = 400  # entries that are all measured; of a larger block, one direction
+
+
+def check_layer(checker, subject, inputs: Sequence) -> Report:
+    """The report on a layer (with inputs made here, or given) or a whole model."""
+    name = type(subject).__name__
+    layer = prepared(subject, checker.rng(10))
+    if hasattr(layer, "loss") and not inputs:
+        settings = [("all steps at once", {})]
+        if getattr(getattr(layer, "decoder", None), "parallel", False):
+            settings.append(("step by step", {"stepwise": True}))
+        problems = [(s, model_problem(name, layer, options)) for s, options in settings]
+    else:
+        given = list(inputs) if inputs else inputs_for(layer, checker.rng(11))
+        problems = [("", layer_problem(name, layer, given))]
+    report = Report(name)
+    for setting, problem in problems:
+        try:
+            run, oracle, blocks = checker.run(problem, fast=True)
+            if not checker.fast:
+                measure_entries(run, oracle, blocks, checker)
+        except Misbehaved as error:
+            from minis2s.gradcheck.verdict import Finding
+
+            report.findings.append(Finding(False, str(error)))
+            return report
+        report.oracle = oracle.method
+        report.settings += [setting] if setting else []
+        report.findings += [f for f in run.findings if f not in report.findings]
+        merge(report, blocks, setting)
+        if any(b.verdict in ("wrong", "missing") for b in blocks.values()):
+            insitu.explain(checker, report, layer, problem, run, oracle, blocks)
+            break
+    return report
+
+
+def merge(report: Report, blocks: dict, setting: str) -> None:
+    """Keep, of each block, the worse verdict."""
+    known = {b.name: n for n, b in enumerate(report.blocks)}
+    for name, block in blocks.items():
+        if name not in known:
+            report.blocks.append(block)
+        elif block.verdict in ("wrong", "missing") or (report.blocks[known[name]].verdict == "vacuous" and block.verdict == "right"):
+            block.note = "; ".join(filter(None, [block.note, f"running {setting}" if block.verdict == "wrong" else ""]))
+            report.blocks[known[name]] = block
+
+
+def measure_entries(run, oracle, blocks: dict, checker) -> None:
+    """Every entry of the small blocks, as long as that takes less than about a second in all."""
+    from minis2s.gradcheck.verdict import judge_entries
+    import time
+
+    end = time.perf_counter() + 0.8
+    for name in sorted(blocks, key=lambda n: (blocks[n].verdict == "right", run.gradients[n].size if n in run.gradients else 0)):
+        if name in run.gradients and 0 < run.gradients[name].size <= LARGEST_BLOCK and time.perf_counter() < end:
+            measured = judge_entries(name, run, oracle, checker.rng(12))
+            if blocks[name].verdict != "wrong" or measured.verdict == "wrong":
+                blocks[name] = measured
+
+
+def prepared(subject, rng: np.random.Generator):
+    """A copy of a layer or model in float64 on the host, with weights that hide nothing."""
+    layer = copy.deepcopy(subject)
+    if not isinstance(layer, Layer):
+        raise UserError(
+            f"a {type(subject).__name__} is neither a minis2s Layer nor a pair: hand in (forward, backward), or derive it from Layer"
+        )
+    layer.to(np, np.float64)
+    for parameter in layer.parameters().values():
+        shape = parameter.data.shape
+        # wide layers would saturate: there the weights shrink with the root of the number of inputs
+        width = min(1.0, 2.0 / shape[0] ** 0.5) if len(shape) == 2 else 1.0
+        parameter.data = 0.7 * width * rng.standard_normal(shape)
+        parameter.grad = np.zeros(shape)
+    return layer
+
+
+def model_problem(name: str, model, options: dict) -> Problem:
+    """The mean cross-entropy of a small batch, as a function of all weights."""
+    batch = batch_for(model)
+    parameters = model.parameters()
+    takes_rng = "rng" in inspect.signature(model.loss).parameters
+
+    def forward(given: dict):
+        for key, parameter in parameters.items():
+            parameter.data = given[key]
+        # the same masks at every call
+        more = {"rng": np.random.default_rng(DROPOUT_SEED)} if takes_rng else {}
+        loss, cache = model.loss(batch, **more, **options)
+        return [as_number(loss)], cache
+
+    def backward(douts: list, cache):
+        for parameter in parameters.values():
+            parameter.grad = np.zeros(parameter.data.shape)
+        model.backward(douts[0][()], cache)
+        return {key: parameter.grad for key, parameter in parameters.items()}, ""
+
+    blocks = {key: parameter.data for key, parameter in parameters.items()}
+    return Problem(name, blocks, forward, backward, ["loss"])
+
+
+def batch_for(model):
+    """Three ragged sentences with repeated ids, for the vocabularies that the model has."""
+    source, target = model.encoder.embedding.W.data.shape[0], model.decoder.output.W.data.shape[1]
+
+    def ids(numbers: list[int], size: int) -> list[int]:
+        first = 4 if size > 5 else 2  # the special symbols come first
+        return [first + (n - 4) % max(size - first, 1) for n in numbers]
+
+    examples = [([5, 4, 4], [4, 5, 4]), ([6, 5], [7]), ([5], [4, 6])]
+    return make_batch([Example(ids(s, source), ids(t, target)) for s, t in examples])
+
+
+# -- single layers -----------------------------------------------------------------------------------
+
+
+def inputs_for(layer: Layer, rng: np.random.Generator) -> list:
+    """Arguments of layer.forward that hide nothing, for the layers of the engine."""
+    normal = rng.standard_normal
+
+    def state_of(one) -> tuple:
+        if isinstance(one, Bidirectional):
+            return tuple(normal((B, one.hidden_size)) for _ in range(one.forwards.state_parts))
+        return tuple(normal((B, one.hidden_size)) for _ in range(one.state_parts))
+
+    def size_of(one) -> int:
+        while not isinstance(one, Recurrent):
+            one = one.forwards if isinstance(one, Bidirectional) else one.layers[0]
+        return one.Wx.data.shape[0]
+
+    mask = lengths_mask(LENGTHS, T)
+    source_mask = lengths_mask(SOURCE_LENGTHS, S)
+    match layer:
+        case Linear():
+            return [normal((T, B, layer.W.data.shape[0]))]
+        case Embedding():
+            return [np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.W.data.shape[0]]
+        case Dropout():
+            return [normal((T, B, 5))]
+        case Stack():
+            return [normal((T, B, size_of(layer))), [state_of(one) for one in layer.layers], mask]
+        case Bidirectional() | Recurrent():
+            return [normal((T, B, size_of(layer))), state_of(layer), mask]
+        case Attention():
+            Q, M, A = attention_sizes(layer)
+            return [normal((T, B, Q)), normal((S, B, A)), normal((S, B, M)), source_mask]
+        case Encoder():
+            return [np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0], mask]
+        case Bridge():
+            size = layer.projections[0].W.data.shape[0] if layer.projections else layer.decoder_size
+            return [[tuple(normal((B, size)) for _ in range(layer.state_parts)) for _ in range(layer.encoder_layers)]]
+        case Decoder():
+            M = attention_sizes(layer.attention)[1] if layer.attention is not None else layer.cells.hidden_size
+            ids = np.array([[1, 1, 1], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0]
+            return [normal((S, B, M)), source_mask, [state_of(one) for one in layer.cells.layers], ids]
+    raise UserError(f"no inputs are known for a {type(layer).__name__}: hand them in, gradcheck(layer, x)")
+
+
+def attention_sizes(layer: Attention) -> tuple[int, int, int]:
+    """(query size, memory size, key size); where the weights do not say, 3."""
+    if layer.kind == "general":
+        Q, M = layer.W.data.shape
+        return Q, M, M
+    if layer.kind == "additive":
+        Q, A = layer.Wq.data.shape
+        return Q, layer.keys.W.data.shape[0], A
+    return 3, 3, 3
+
+
+def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:
+    """layer.forward(*inputs) as a function of its weights and of the arrays among its inputs."""
+    parameters = layer.parameters()
+    flat = leaves(inputs)
+    places = {n: f"input {n}" for n, x in enumerate(flat) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
+    signature = [p for p in inspect.signature(layer.forward).parameters if p != "self"]
+    owner = [signature[k] if k < len(signature) else f"input {k}" for k, x in enumerate(inputs) for _ in leaves(x)]
+    for n in places:
+        places[n] = owner[n] if owner.count(owner[n]) == 1 else f"{owner[n]}[{n - owner.index(owner[n])}]"
+    takes_rng = "rng" in inspect.signature(layer.forward).parameters
+    blocks = {places[n]: flat[n] for n in places} | {key: p.data for key, p in parameters.items()}
+
+    def forward(given: dict):
+        for key, parameter in parameters.items():
+            parameter.data = given[key]
+        items = [given[places[n]] if n in places else x for n, x in enumerate(flat)]
+        more = {"rng": np.random.default_rng(DROPOUT_SEED)} if takes_rng else {}
+        result = layer.forward(*like(inputs, items), **more)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise Misbehaved("forward of a layer must return two things, (out, cache)")
+        out, cache = result
+        return [as_number(part) for part in leaves(out)], (out, cache)
+
+    def backward(douts: list, kept):
+        out, cache = kept
+        for parameter in parameters.values():
+            parameter.grad = np.zeros(parameter.data.shape)
+        result = layer.backward(like(out, [d.copy() if d is not None else None for d in douts]), cache)
+        returned = [] if result is None else leaves(result)
+        gradients = dict(zip(places.values(), returned, strict=False)) if len(returned) >= len(places) else {}
+        return gradients | {key: parameter.grad for key, parameter in parameters.items()}, ""
+
+    return Problem(name, blocks, forward, backward)
