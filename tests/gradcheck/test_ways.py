@@ -6,12 +6,14 @@ a random weighted sum of the outputs, entry by entry, on ragged random inputs.
 
 import importlib.util
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from minis2s.functional import OPS
+from minis2s.gradcheck.causes import CAUSES
 
 
 def load(name):
@@ -22,7 +24,7 @@ def load(name):
     return module
 
 
-ways = load("ways")
+ways, student_bugs = load("ways"), load("student_bugs")
 
 ENGINE_GATES = {"lstm": "ifog", "gru": "run"}
 
@@ -127,3 +129,115 @@ def test_a_right_way_has_the_right_gradient(way):
         assert max(errors(got, wanted)) < 1e-5
     else:
         assert max(errors(got, numeric_gradients(way.forward, inputs, n, upstream))) < 1e-6
+
+
+# -- the wrong ones ----------------------------------------------------------------------------------
+
+Right = namedtuple("Right", "kind forward backward options")  # what `measured` asks of a case
+STEP_HINTS = {"last", "before last", "first", "inside", "padded", ""}
+
+
+def test_the_labels_of_the_bugs_are_words_of_the_checker():
+    names = [(bug.kind, bug.name) for bug in student_bugs.BUGS]
+    assert len(names) == len(set(names)) >= 80
+    assert sum(not bug.classic for bug in student_bugs.BUGS) >= 30
+    for bug in student_bugs.BUGS:
+        assert {bug.cause, *bug.also} <= CAUSES.keys(), bug.name
+        assert bug.cause not in bug.also and bug.node == bug.nodes[0]
+        assert bug.step_hint in STEP_HINTS and bug.says
+        assert set(bug.gate) <= set(ENGINE_GATES.get(bug.kind.removesuffix("_step"), "")), bug.name
+
+
+@pytest.mark.parametrize("base", student_bugs.BASES, ids=lambda base: f"{base.kind}: {base.make.__name__}")
+def test_without_a_bug_the_bases_are_right(base):
+    case = Right(base.kind, *base.make(""), base.options)
+    inputs, n, upstream, dout = measured(case)
+    out, cache = case.forward(*inputs)
+    for got, wanted in zip(parts(out), of_engine(case.kind, inputs, case.options), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    wanted = numeric_gradients(case.forward, inputs, n, upstream)
+    assert max(errors(parts(case.backward(dout, cache)), wanted)) < 1e-6
+
+
+@pytest.mark.parametrize("bug", student_bugs.BUGS, ids=lambda bug: f"{bug.kind}: {bug.name}")
+def test_a_student_bug_computes_the_right_forward_and_a_wrong_gradient(bug):
+    """Backward is called twice, after another forward: some are only wrong then."""
+    inputs, n, upstream, dout = measured(bug)
+    out, cache = bug.forward(*inputs)
+    for got, wanted in zip(parts(out), of_engine(bug.kind, inputs, bug.options), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
+    bug.forward(*measured(bug, seed=8)[0])
+    once, twice = (parts(bug.backward(dout, cache)) for _ in range(2))
+    assert all(g.dtype == np.float64 and np.isfinite(g).all() for g in once)
+    # a base without its bug is right (above), so it stands for the numeric gradient
+    base = next(b for b in student_bugs.BASES if bug.forward.__qualname__.startswith(f"{b.make.__name__}."))
+    forward, backward = base.make("")
+    wanted = parts(backward(dout, forward(*inputs)[1]))
+    assert max(errors(once, wanted) + errors(twice, wanted)) > 1e-5
+
+
+# -- the ones that misbehave ---------------------------------------------------------------------------
+
+
+def complaint(pair, capsys) -> str:
+    """What is wrong with it beyond the numbers, or "": two calls, and a look at everything around them."""
+    options = {}
+    inputs, n = ways.draw_inputs(pair.kind, ways_of(pair.kind), options, np.random.default_rng(7))
+    before = [np.copy(a) for a in inputs]
+    capsys.readouterr()
+    try:
+        out, cache = pair.forward(*inputs)
+        again, _ = pair.forward(*inputs)
+        if np.shape(out) != np.shape(of_engine(pair.kind, before, options)[0]):
+            return "shape of the output"
+        if not np.array_equal(out, again):
+            return "random"
+        dout = np.random.default_rng(8).standard_normal(out.shape)
+        given = dout.copy()
+        pair.forward(*(2 * a if a.dtype == float else a for a in map(np.asarray, inputs)))
+        once = pair.backward(dout, cache)
+        kept = [np.copy(g) for g in parts(once)]
+        twice = pair.backward(given.copy(), cache)
+    except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt are among them
+        return f"{type(error).__name__}"
+    if not all(np.array_equal(a, b) for a, b in zip(inputs, before)):
+        return "input changed"
+    if not np.array_equal(dout, given):
+        return "dout changed"
+    if capsys.readouterr().out.count("\n") > 10:
+        return "prints"
+    if not isinstance(once, tuple | list | np.ndarray) or len(parts(once)) != n:
+        return "structure"
+    for gradient, later, copy, x in zip(parts(once), parts(twice), kept, before):
+        if type(gradient) is not np.ndarray or gradient.dtype != np.float64 or gradient.shape != x.shape:
+            return "type or shape"
+        if not np.isfinite(gradient).all() or not gradient.any():
+            return "not finite, or zero"
+        if np.shares_memory(gradient, later) or np.shares_memory(gradient, dout):
+            return "memory shared"
+        if not np.array_equal(copy, later):
+            return "not the same twice"
+    if pair.name == "global state":
+        wanted = pair.backward(dout, pair.forward(*inputs)[1])
+        return "" if np.array_equal(wanted[1], kept[1]) else "stale"
+    return ""
+
+
+def ways_of(kind):
+    """A forward with all arguments of that kind."""
+    return OPS[kind].forward
+
+
+@pytest.mark.parametrize("pair", [p for p in student_bugs.BAD_INPUT if p.ends], ids=lambda pair: pair.name)
+def test_a_misbehaving_pair_misbehaves(pair, capsys):
+    assert complaint(pair, capsys)
+
+
+def test_there_are_enough_misbehaving_pairs():
+    names = [pair.name for pair in student_bugs.BAD_INPUT]
+    assert len(names) == len(set(names)) >= 15
+    assert [pair.name for pair in student_bugs.BAD_INPUT if not pair.ends] == [
+        "sleeps for ever",
+        "loops for ever",
+    ]
+    assert all(pair.says for pair in student_bugs.BAD_INPUT)

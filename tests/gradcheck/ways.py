@@ -1332,7 +1332,7 @@ right("exp of 2z", "tanh", lambda z: (1 - 2 / (np.exp(2 * z) + 1), z), lambda do
 
 # == inputs ==========================================================================================
 
-T, S, B, D, H, Q, A, M, E, K, V = 4, 5, 3, 4, 3, 5, 6, 5, 3, 4, 7  # no two that meet are equal, but M and Q
+T, S, B, D, H, Q, A, M, E, K, V = 4, 5, 3, 4, 2, 5, 6, 7, 3, 6, 7  # no two that meet are equal
 
 
 def draw_inputs(
