@@ -137,6 +137,12 @@ Right = namedtuple("Right", "kind forward backward options")  # what `measured` 
 STEP_HINTS = {"last", "before last", "first", "inside", "padded", ""}
 
 
+def base_of(bug):
+    """The base that the bug was planted in, by the name of the factory that its functions come from."""
+    factory = bug.forward.__qualname__.split(".")[0]
+    return next(base for base in student_bugs.BASES if base.make.__name__ == factory)
+
+
 def test_the_labels_of_the_bugs_are_words_of_the_checker():
     names = [(bug.kind, bug.name) for bug in student_bugs.BUGS]
     assert len(names) == len(set(names)) >= 80
@@ -170,10 +176,54 @@ def test_a_student_bug_computes_the_right_forward_and_a_wrong_gradient(bug):
     once, twice = (parts(bug.backward(dout, cache)) for _ in range(2))
     assert all(g.dtype == np.float64 and np.isfinite(g).all() for g in once)
     # a base without its bug is right (above), so it stands for the numeric gradient
-    base = next(b for b in student_bugs.BASES if bug.forward.__qualname__.startswith(f"{b.make.__name__}."))
-    forward, backward = base.make("")
+    forward, backward = base_of(bug).make("")
     wanted = parts(backward(dout, forward(*inputs)[1]))
     assert max(errors(once, wanted) + errors(twice, wanted)) > 1e-5
+
+
+BLOCKS = {"lstm": "dx dh0 dc0 dWx dWh db", "gru": "dx dh0 dWx dWh dbx dbh", "rnn": "dx dh0 dWx dWh db"}
+RECURRENT = [bug for bug in student_bugs.BUGS if bug.kind in BLOCKS]
+
+
+def wrong_entries(bug, steps, padded) -> dict[str, np.ndarray]:
+    """For each block: where it is wrong, on the first `steps` steps, with the padding or without."""
+    rng = np.random.default_rng(9)
+    inputs, n = ways.draw_inputs(bug.kind, bug.forward, bug.options, rng)
+    mask = [m[:steps] if padded else np.ones_like(m[:steps]) for m in inputs[n : n + 1]]
+    inputs = (inputs[0][:steps], *inputs[1:n], *mask, *inputs[n + 1 :])
+    forward, backward = base_of(bug).make("")
+    out, cache = bug.forward(*inputs)
+    dout = tuple(rng.standard_normal(part.shape) for part in out)
+    bug.forward(*measured(bug)[0])
+    _, got = (bug.backward(dout, cache) for _ in range(2))
+    wanted = backward(dout, forward(*inputs)[1])
+    names = BLOCKS[bug.kind].split()
+    wrong = {
+        name: np.abs(g - w) > 1e-9 * np.abs(w).max() for name, g, w in zip(names, got, wanted, strict=True)
+    }
+    return {name: where for name, where in wrong.items() if where.any()}
+
+
+@pytest.mark.parametrize("bug", RECURRENT, ids=lambda bug: f"{bug.kind}: {bug.name}")
+def test_the_label_of_a_recurrent_bug_fits_the_blocks_that_are_wrong(bug):
+    order = bug.options.get("gates", ENGINE_GATES.get(bug.kind, ""))
+
+    def wrong_gates(where):
+        return {g for g, block in zip(order, np.split(where, max(len(order), 1), axis=-1)) if block.any()}
+
+    if bug.step_hint == "padded":
+        assert not wrong_entries(bug, ways.T, padded=False)
+    if bug.step_hint == "before last":  # so in a sequence of one step only what is handed back is wrong
+        assert wrong_entries(bug, 1, padded=False).keys() <= {"dh0", "dc0", *bug.nodes}
+    if bug.step_hint == "last" and bug.nodes == ("dz",) and order:
+        follows = {"r"} if bug.kind == "gru" and "n" in bug.gate else set()  # dr is made from dz of n
+        bias = "db" if bug.kind == "lstm" else "dbx"
+        assert wrong_gates(wrong_entries(bug, 1, padded=False)[bias]) - follows == set(bug.gate) - follows
+    if set(bug.nodes) <= set(BLOCKS[bug.kind].split()):
+        wrong = wrong_entries(bug, ways.T, padded=True)
+        assert wrong.keys() <= set(bug.nodes)
+        if bug.gate:
+            assert all(wrong_gates(where) == set(bug.gate) for where in wrong.values())
 
 
 # -- the ones that misbehave ---------------------------------------------------------------------------
