@@ -5,6 +5,7 @@ call a zero probe gives the true gradient; what arrived there must be it, or the
 Then the operation itself, fed with what arrived, must return the right gradients of its inputs.
 """
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,14 @@ NODES = {
 }
 
 
+# Operations whose backward may be forgotten altogether: the node that is wrong then, and the mistake.
+SKIPPED = {
+    "tanh": ("dz", "wrong derivative", "the derivative of tanh is left out"),
+    "masked_softmax": ("dscores", "wrong derivative", "the derivative of the softmax is left out"),
+    "dropout": ("dx", "dropout ignored", "the dropout mask is left out"),
+}
+
+
 def explain(checker, report: Report, layer, problem: Problem, run: Run, oracle: Oracle, blocks: dict[str, Block]) -> None:
     """Fill in the place and the causes of a wrong layer or model."""
     report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
@@ -79,9 +88,14 @@ class Visitor:
     def first_fault(self) -> bool:
         for number in reversed(range(len(self.calls))):
             call = self.calls[number]
-            if call.op.name == "embedding" and self.fed_step_by_step(call):
-                if self.embedding_arrives_wrong(call, number):
+            looked_up = self.same_embedding(call) if call.op.name == "embedding" else []
+            if len(looked_up) > 1:
+                # rows that are looked up step by step, and once more in one call for the sake of backward
+                if call is not looked_up[0]:
+                    continue
+                if self.embedding_arrives_wrong(looked_up):
                     return True
+                call = looked_up[-1]
             else:
                 for part in range(len(call.outs)):
                     if self.arrives_wrong(call, number, part):
@@ -139,29 +153,21 @@ class Visitor:
         got = self.arrived(call, part)
         if not np.isfinite(got).all():
             return True
-        for _ in range(2):
-            direction = unit_direction(got, self.rng)
-            true, said = self.true_along(number, part, direction), float((got * direction).sum())
-            if abs(true - said) > WRONG_BY * max(abs(true), abs(said), float(np.abs(got).max())) + 1e-13:
-                return True
-        return False
-
-    def fed_step_by_step(self, call: Call) -> bool:
-        """Rows that are looked up step by step, and once more in one call for the sake of backward."""
-        return len(self.same_embedding(call)) > 1
+        direction = unit_direction(got, self.rng)
+        true, said = self.true_along(number, part, direction), float((got * direction).sum())
+        return abs(true - said) > WRONG_BY * max(abs(true), abs(said), float(np.abs(got).max(initial=0))) + 1e-13
 
     def same_embedding(self, call: Call) -> list[Call]:
         return [c for c in self.calls if c.op.name == "embedding" and c.path == call.path]
 
-    def embedding_arrives_wrong(self, call: Call, number: int) -> bool:
-        calls = self.same_embedding(call)
-        if call is not calls[-1] or not call.dins:
-            return False
+    def embedding_arrives_wrong(self, calls: list[Call]) -> bool:
+        call = calls[-1]
         got = self.arrived(call, 0)
         true = np.stack([self.true_gradient(self.calls.index(c), 0) for c in calls[:-1]])
         if true.shape == got.shape and not agree(got, true, WRONG_BY):
-            self.report.place = self.place("dx", call, got, true, "TB")
-            self.report.causes += read_signs({"x": (got, true)}, {"x": "TBE"}, {})
+            self.report.place = self.place("dx", call, got, true, "TBE")
+            if not self.report.causes:
+                self.report.causes = self.causes_of_a_connection(call, "dx", got, true, "TBE")
             return True
         return False
 
@@ -170,17 +176,25 @@ class Visitor:
     def explain_connection(self, call: Call, number: int, part: int) -> None:
         got, true = self.arrived(call, part), self.true_gradient(number, part)
         name = call.name_of_out(part)
-        node = self.node(call, name)
         letters = letters_of(call, name)
+        if call.times_backward == 0 and call.op.name in SKIPPED:
+            node, cause, says = SKIPPED[call.op.name]
+            if any(c.times_backward > 1 for c in self.calls if c.op.name == call.op.name):
+                cause, says = "stale cache", f"backward of {call.op.name} gets the cache of another call"
+            self.report.place = self.place(node, call, got, true, letters)
+            if not self.report.causes:
+                self.report.causes = [Cause(cause, f"{says}: its backward is never called for this call in {call.path}", "certain")]
+            return
+        node = self.node(call, name)
         self.report.place = self.place(node, call, got, true, letters)
         if not self.report.causes:
-            self.report.causes = self.causes_of_a_connection(call, name, node, got, true, letters)
+            self.report.causes = self.causes_of_a_connection(call, node, got, true, letters)
 
     def node(self, call: Call, out: str) -> str:
         if call.op.name in ("lstm", "gru", "rnn"):
             encoder = call.path.startswith("encoder")
             if out in ("h_last", "c_last"):
-                return f"d{out[0]}0" if encoder else f"d{out[0]}"
+                return f"d{out[0]}"
             top = encoder and self.is_top_of_encoder(call)
             return "dmemory" if top else "dh"
         if call.op.name.endswith("_step"):
@@ -208,8 +222,8 @@ class Visitor:
             times = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != axis)))
             step = int(times[-1])
             differs = np.take(differs, [step], axis=axis)
-        elif call.op.name.endswith("_step") or self.repeated(call):
-            step = call.occurrence
+        else:
+            step = self.step_of(call)
         if "B" in letters and differs.ndim > letters.index("B"):
             axis = letters.index("B")
             bad = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != axis)))
@@ -217,62 +231,82 @@ class Visitor:
                 rows = tuple(map(int, bad))
         return Place(node, layer=call.path, step=step, rows=rows)
 
-    def repeated(self, call: Call) -> bool:
-        return sum(c.path == call.path and c.op.name == call.op.name for c in self.calls) > 1
+    def step_of(self, call: Call) -> int | None:
+        """At which step of the decoder a call was made; None where it was not made step by step."""
+        steps = max((sum(c.path == s.path and c.op.name == s.op.name for c in self.calls) for s in self.calls if s.op.name.endswith("_step")), default=1)
+        count = sum(c.path == call.path and c.op.name == call.op.name for c in self.calls)
+        if steps < 2 or count % steps or not call.path.startswith(("decoder", "layers", "cells")):
+            return None
+        return call.occurrence // (count // steps)
 
-    def causes_of_a_connection(self, call: Call, out: str, node: str, got, true, letters: str) -> list[Cause]:
-        where = f"the gradient {node}"
-        hand_over = node in ("dh0", "dc0", "dmemory", "dkeys", "dvalues")
-        scale = float(np.abs(true).max(initial=0))
-        missing = true - got
-        for words, contribution in self.contributions(got.shape):
-            if agree(contribution, missing) and np.abs(contribution).max(initial=0) > 1e-9 * scale:
-                if not got.any():
-                    break
-                cause = "hand-over" if hand_over else "carry dropped" if "_step" in call.op.name else "missing term"
-                return [Cause(cause, f"{where} lacks what comes from {words}", "likely")]
-            if agree(-contribution, missing) and np.abs(contribution).max(initial=0) > 1e-9 * scale:
-                cause = "carry doubled" if call.op.name.endswith("_step") else "doubled"
-                return [Cause(cause, f"in {where} what comes from {words} is added twice", "likely")]
+    def causes_of_a_connection(self, call: Call, node: str, got, true, letters: str) -> list[Cause]:
+        """What operations handed back is known: which of it is missing, comes twice, or stands in the wrong place?"""
+        where = f"the gradient {node} of {call.path}"
+        step = call.op.name.endswith("_step")
+        encoder = call.path.startswith(("encoder", "bridge"))
+        lost = "hand-over" if encoder and node in ("dh", "dc", "dmemory", "dkeys", "dvalues") else "carry dropped" if step else "missing term"
+        if call.op.name == "cross_entropy" and agree(got, np.ones_like(got)):
+            return [Cause("missing factor", "the gradient that the loss is given is ignored: backward starts from 1", "certain")]
         if not got.any():
-            if hand_over:
-                return [Cause("hand-over", f"{where} does not arrive at all: it is not handed over", "certain")]
-            cause = "carry dropped" if call.op.name.endswith("_step") else "missing term"
-            return [Cause(cause, f"{where} does not arrive at all", "likely")]
+            return [Cause(lost, f"{where} does not arrive at all: it is not handed back", "certain" if lost == "hand-over" else "likely")]
+        missing = true - got
+        known = [(words, a) for words, a in self.contributions(got.shape) if np.abs(a).max(initial=0) > 1e-9 * np.abs(true).max(initial=0)]
+        for words, a in known:
+            if agree(a, missing):
+                return [Cause(lost, f"{where} lacks what comes from {words}", "likely")]
+        for words, a in known:
+            if agree(-a, missing):
+                return [Cause("carry doubled" if step else "doubled", f"in {where} what comes from {words} is added twice", "likely")]
+            if agree(-2 * a, missing / -1):
+                return [Cause("sign", f"in {where} what comes from {words} has the wrong sign", "likely")]
+        for words, a, one in self.only_one_step(got.shape):
+            if agree(a - one, missing):
+                return [Cause("overwritten", f"{where} keeps of {words} what one step handed back only: = stands where += belongs", "likely")]
         B = got.shape[letters.index("B")] if "B" in letters and got.ndim > letters.index("B") else 1
-        signs = read_signs({node: (got, true)}, {node: letters}, {"the batch size B": B})
-        halves = np.concatenate(np.split(got, 2, axis=-1)[::-1], axis=-1) if got.ndim and got.shape[-1] % 2 == 0 else None
-        if halves is not None and agree(halves, true):
-            signs.insert(0, Cause("gate order", f"the two halves of {where} are exchanged: those of the two directions", "likely"))
-        if hand_over and signs:
-            signs.append(Cause("hand-over", f"{where} arrives changed", "possible"))
-        return signs or [Cause("hand-over", f"{where} arrives changed, or in part only", "possible")] if hand_over else signs
+        signs = [c for c in read_signs({node: (got, true)}, {node: letters}, {"the batch size B": B})]
+        if signs:
+            return signs
+        if got.ndim and got.shape[-1] % 2 == 0 and agree(np.concatenate(np.split(got, 2, axis=-1)[::-1], axis=-1), true):
+            return [Cause("gate order", f"the two halves of {where} are exchanged: those of the two directions", "likely")]
+        for words, a in known:
+            if agree(got, a):
+                return [Cause("wrong variable", f"{where} is what comes from {words}: it is handed to the wrong place", "likely")]
+        for (one, a), (other, b) in itertools.permutations(known[:60], 2):
+            if agree(a - b, missing):
+                if one.partition(",")[0] == other.partition(",")[0] and "reversed" in one + other:
+                    return [Cause("time shift", f"in {where} what comes from {other.partition(',')[0]} is not reversed in time", "likely")]
+                return [Cause("wrong variable", f"in {where} what comes from {other} stands where what comes from {one} belongs", "likely")]
+        return [Cause(lost, f"{where} arrives changed, or in part only", "possible")]
 
-    def contributions(self, shape: tuple[int, ...]):
-        """What operations handed back, alone, added up over their calls, or put together over time."""
-        groups: dict[tuple[str, str, int], list[np.ndarray]] = {}
+    def groups(self) -> dict[str, list[np.ndarray]]:
+        """What the calls of each operation of each layer handed back through each input, in order of the calls."""
+        found: dict[str, list[np.ndarray]] = {}
         for call in self.calls:
             for n, din in enumerate(call.dins):
                 if din is not None and n < len(call.floats):
-                    groups.setdefault((call.path, call.op.name, call.floats[n]), []).append(din)
-        names = {(c.path, c.op.name, n): c.name_of_input(n) for c in self.calls for n in c.floats}
-        for key, dins in groups.items():
-            path, op, _ = key
-            words = f"{op} of {path} through its {names[key]}" if path else f"{op} through its {names[key]}"
-            for t, din in enumerate(dins):
-                if din.shape == shape:
-                    yield words + (f" at step {t}" if len(dins) > 1 else ""), din
-            if len(dins) > 1 and dins[0].shape == shape:
-                yield f"{words}, all steps together", sum(dins)
-            joined = np.concatenate(dins) if dins[0].ndim == 3 else np.stack(dins)
-            if joined.shape == shape:
-                yield words, joined
-            for k in range(2, 4):  # a part of a joined input, [context; h]
-                for din in dins:
-                    if din.ndim and din.shape[-1] > shape[-1] and din.shape[:-1] == shape[:-1]:
-                        for at, side in ((slice(None, shape[-1]), "first"), (slice(-shape[-1], None), "last")):
-                            yield f"{words} ({side} part)", din[..., at]
-                break
+                    through = call.name_of_input(call.floats[n])
+                    words = f"{call.op.name} of {call.path} through its {through}" if call.path else f"{call.op.name} through its {through}"
+                    found.setdefault(words, []).append(din)
+        return found
+
+    def contributions(self, shape: tuple[int, ...]):
+        """(words, array) of everything that was handed back and could be a part of a gradient of this shape."""
+        for words, dins in self.groups().items():
+            same_shape = len({din.shape for din in dins}) == 1
+            wholes = [(f"{words}, at call {t}" if len(dins) > 1 else words, din) for t, din in enumerate(dins)]
+            if len(dins) > 1 and same_shape:
+                wholes.append((f"{words}, all calls together", sum(dins)))
+                wholes.append((f"{words}, all calls in a row", np.concatenate(dins) if dins[0].ndim == 3 else np.stack(dins)))
+            for name, whole in wholes:
+                yield from fitting(name, whole, shape)
+
+    def only_one_step(self, shape: tuple[int, ...]):
+        """(words, sum over the calls, what one of them handed back), where there are several."""
+        for words, dins in self.groups().items():
+            if len(dins) > 1 and len({din.shape for din in dins}) == 1:
+                for (_, whole), *parts in zip(fitting(words, sum(dins), shape), *(fitting(words, d, shape) for d in dins), strict=True):
+                    for _, one in parts:
+                        yield words, whole, one
 
     # -- an operation ------------------------------------------------------------------------------------------
 
@@ -328,9 +362,9 @@ class Visitor:
         if place is None:
             place = place_of_inputs(kind, bad)
         step = place.step
-        if step is None and (kind.steps or self.repeated(call)) and not place.node.startswith(("dW", "db")):
-            step = call.occurrence
-            if place.node in ("dh0", "dc0"):
+        if step is None and not place.node.startswith(("dW", "db")):
+            step = self.step_of(call)
+            if step is not None and place.node in ("dh0", "dc0"):
                 place, step = replace(place, node=place.node[:-1]), step - 1
         self.report.place = replace(place, layer=call.path, step=step)
         if not self.report.causes:
@@ -407,6 +441,24 @@ class Visitor:
     def problem_weight(self, name: str):
         parameter = self.watch.root.parameters().get(name)
         return None if parameter is None else parameter.data
+
+
+def fitting(words: str, a: np.ndarray, shape: tuple[int, ...]):
+    """The array, or its first or last part (of a joined input such as [context; h]), as it is and reversed."""
+    parts = [(words, a)]
+    if shape and a.ndim == len(shape) and a.shape[:-1] == shape[:-1] and a.shape[-1] > shape[-1]:
+        parts = [(f"{words}, first part", a[..., : shape[-1]]), (f"{words}, last part", a[..., -shape[-1] :])]
+    for name, part in parts:
+        if part.shape == shape:
+            yield name, part
+            if part.ndim == 3:
+                yield f"{name}, reversed in time", part[::-1]
+            elif part.ndim == 2 and part.shape[0] == 1:
+                yield name, part
+    if a.ndim == len(shape) + 1 and a.shape[0] == 1:
+        yield from fitting(words, a[0], shape)
+    elif len(shape) == a.ndim + 1 and shape[0] == 1:
+        yield from fitting(words, a[None], shape)
 
 
 def letters_of(call: Call, out: str) -> str:

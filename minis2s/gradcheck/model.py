@@ -8,6 +8,7 @@ right gradient arrive (a zero probe tells), and did the operation make the right
 
 import copy
 import inspect
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -16,15 +17,19 @@ import numpy as np
 from minis2s.data import Example, make_batch
 from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
+from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.diagnose import Cause
 from minis2s.gradcheck.kinds import B, S, T, lengths_mask, LENGTHS, SOURCE_LENGTHS
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
+from minis2s.gradcheck.verdict import Finding, judge_entries
 from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
 from minis2s.nn.recurrent import Recurrent
 from minis2s.models import Bridge, Decoder, Encoder
 
 DROPOUT_SEED = 20140901
+ENTRIES_SECONDS = 0.6  # for measuring every entry; the verdict rests on the directions
 LARGEST_BLOCK = 400  # entries that are all measured; of a larger block, one direction
 
 
@@ -36,27 +41,34 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
         settings = [("all steps at once", {})]
         if getattr(getattr(layer, "decoder", None), "parallel", False):
             settings.append(("step by step", {"stepwise": True}))
+        if "coins" in inspect.signature(layer.loss).parameters:
+            settings.append(("its own tokens fed", {"coins": "drawn"}))
         problems = [(s, model_problem(name, layer, options)) for s, options in settings]
     else:
         given = list(inputs) if inputs else inputs_for(layer, checker.rng(11))
+        if isinstance(layer, Attention) and not inputs:
+            layer = WholeAttention(layer)
         problems = [("", layer_problem(name, layer, given))]
     report = Report(name)
     for setting, problem in problems:
         try:
             run, oracle, blocks = checker.run(problem, fast=True)
-            if not checker.fast:
+            if not checker.fast and not report.blocks:
                 measure_entries(run, oracle, blocks, checker)
         except Misbehaved as error:
-            from minis2s.gradcheck.verdict import Finding
-
             report.findings.append(Finding(False, str(error)))
             return report
         report.oracle = oracle.method
         report.settings += [setting] if setting else []
+        run.findings += accumulates(problem, layer, run)
         report.findings += [f for f in run.findings if f not in report.findings]
         merge(report, blocks, setting)
         if any(b.verdict in ("wrong", "missing") for b in blocks.values()):
             insitu.explain(checker, report, layer, problem, run, oracle, blocks)
+            break
+        if report.verdict == "wrong":
+            report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+            report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
             break
     return report
 
@@ -73,11 +85,8 @@ def merge(report: Report, blocks: dict, setting: str) -> None:
 
 
 def measure_entries(run, oracle, blocks: dict, checker) -> None:
-    """Every entry of the small blocks, as long as that takes less than about a second in all."""
-    from minis2s.gradcheck.verdict import judge_entries
-    import time
-
-    end = time.perf_counter() + 0.8
+    """Every entry of the small blocks, as long as the time for that lasts."""
+    end = time.perf_counter() + ENTRIES_SECONDS
     for name in sorted(blocks, key=lambda n: (blocks[n].verdict == "right", run.gradients[n].size if n in run.gradients else 0)):
         if name in run.gradients and 0 < run.gradients[name].size <= LARGEST_BLOCK and time.perf_counter() < end:
             measured = judge_entries(name, run, oracle, checker.rng(12))
@@ -106,6 +115,9 @@ def model_problem(name: str, model, options: dict) -> Problem:
     """The mean cross-entropy of a small batch, as a function of all weights."""
     batch = batch_for(model)
     parameters = model.parameters()
+    if "coins" in options:
+        coins = np.random.default_rng(DROPOUT_SEED).random(batch.tgt_in.shape) < 0.5
+        options = options | {"coins": coins}
     takes_rng = "rng" in inspect.signature(model.loss).parameters
 
     def forward(given: dict):
@@ -117,13 +129,46 @@ def model_problem(name: str, model, options: dict) -> Problem:
         return [as_number(loss)], cache
 
     def backward(douts: list, cache):
-        for parameter in parameters.values():
-            parameter.grad = np.zeros(parameter.data.shape)
+        clear(model, parameters)
         model.backward(douts[0][()], cache)
         return {key: parameter.grad for key, parameter in parameters.items()}, ""
 
     blocks = {key: parameter.data for key, parameter in parameters.items()}
     return Problem(name, blocks, forward, backward, ["loss"])
+
+
+def clear(layer, parameters: dict) -> None:
+    """Gradients back to zero, by the layer's own zero_grad; new arrays, for the old ones were handed out."""
+    for parameter in parameters.values():
+        parameter.grad = np.array(np.real(parameter.grad))
+    layer.zero_grad()
+
+
+def accumulates(problem: Problem, layer, run) -> list[Finding]:
+    """backward must ADD to the gradients: called twice without zero_grad, it doubles them."""
+    parameters = layer.parameters()
+    if not parameters:
+        return []
+    kept, layer.zero_grad = layer.zero_grad, lambda: None
+    try:
+        before = {name: np.array(p.grad) for name, p in parameters.items()}
+        _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})
+        problem.backward([None if d is None else d.copy() for d in run.douts], cache)
+        after = {name: np.array(p.grad) for name, p in parameters.items()}
+    finally:
+        del layer.zero_grad
+    once = {name: after[name] - before[name] for name in parameters}
+    replaced = [
+        name for name in parameters
+        if before[name].any() and not np.allclose(once[name], run.gradients[name], rtol=1e-9, atol=1e-12)
+    ]
+    if not replaced:
+        return []
+    says = (
+        f"backward does not add to the gradient of {', '.join(replaced)}: a second call without zero_grad must double it "
+        "(grad += ..., not grad = ...)"
+    )
+    return [Finding(False, says, "overwritten", f"d{replaced[0].rpartition('.')[2]}")]
 
 
 def batch_for(model):
@@ -169,8 +214,8 @@ def inputs_for(layer: Layer, rng: np.random.Generator) -> list:
         case Bidirectional() | Recurrent():
             return [normal((T, B, size_of(layer))), state_of(layer), mask]
         case Attention():
-            Q, M, A = attention_sizes(layer)
-            return [normal((T, B, Q)), normal((S, B, A)), normal((S, B, M)), source_mask]
+            Q, M, _ = attention_sizes(layer)
+            return [normal((T, B, Q)), normal((S, B, M)), source_mask]
         case Encoder():
             return [np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0], mask]
         case Bridge():
@@ -181,6 +226,23 @@ def inputs_for(layer: Layer, rng: np.random.Generator) -> list:
             ids = np.array([[1, 1, 1], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0]
             return [normal((S, B, M)), source_mask, [state_of(one) for one in layer.cells.layers], ids]
     raise UserError(f"no inputs are known for a {type(layer).__name__}: hand them in, gradcheck(layer, x)")
+
+
+class WholeAttention(Layer):
+    """An attention with the projection of its keys: forward(query, memory, mask)."""
+
+    def __init__(self, attention: Attention):
+        self.attention = attention
+
+    def forward(self, query, memory, mask=None):
+        keys, projected = self.attention.project(memory)
+        context, cache = self.attention.forward(query, keys, memory, mask)
+        return context, (projected, cache)
+
+    def backward(self, dcontext, cache):
+        projected, attended = cache
+        dquery, dkeys, dmemory = self.attention.backward(dcontext, attended)
+        return dquery, dmemory + self.attention.project_backward(dkeys, projected)
 
 
 def attention_sizes(layer: Attention) -> tuple[int, int, int]:
@@ -219,8 +281,7 @@ def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:
 
     def backward(douts: list, kept):
         out, cache = kept
-        for parameter in parameters.values():
-            parameter.grad = np.zeros(parameter.data.shape)
+        clear(layer, parameters)
         result = layer.backward(like(out, [d.copy() if d is not None else None for d in douts]), cache)
         returned = [] if result is None else leaves(result)
         gradients = dict(zip(places.values(), returned, strict=False)) if len(returned) >= len(places) else {}
