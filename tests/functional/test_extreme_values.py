@@ -38,6 +38,16 @@ def test_huge_scores_give_finite_weights(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_far_below_the_others_or_below_zero_have_weights_all_the_same(dtype):
+    """The maximum that is subtracted is that of a row's real positions: not of all rows, not of padding."""
+    scores = np.array([[[0.0, 1.0, 2.0], [-5000.0, -5001.0, 0.0]]], dtype=dtype)
+    mask = np.array([[True, True], [True, True], [True, False]])
+    weights, _ = F.masked_softmax.forward(scores, mask)
+    assert np.abs(weights.sum(axis=-1) - 1).max() <= 1e-6
+    assert abs(weights[0, 1, 0] - 1 / (1 + np.exp(-1))) <= 1e-6 and weights[0, 1, 2] == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_row_with_nothing_to_attend_to_gets_zero_weights(dtype):
     scores = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(dtype)
     mask = np.ones((4, 3), dtype=bool)

@@ -196,6 +196,17 @@ def test_bidirectional_is_two_layers_that_read_each_sentence_from_its_two_ends(t
             np.testing.assert_allclose(last[part][column], expected, rtol=0, atol=1e-14)
 
 
+def test_every_layer_of_a_stack_knows_the_padding(tools, name):
+    """The last states of each sentence are those of the sentence alone."""
+    stack = tools.scatter_weights(Stack([both(name), make(name, 5, 4)]))
+    x = draw(tools.T, tools.B, tools.D)
+    (_, last), _ = stack.forward(x, None, tools.MASK)
+    for column, length in enumerate(tools.MASK.sum(axis=0)):
+        (_, alone), _ = stack.forward(x[:length, column : column + 1])
+        for a, b in zip(tools.leaves(last), tools.leaves(alone), strict=True):
+            np.testing.assert_allclose(a[column], b[0], rtol=0, atol=1e-14)
+
+
 def test_dropout_of_a_stack_is_between_its_layers_and_only_in_training(tools, name):
     layers = [make(name, 5, 4), make(name, 4, 2)]
     stack = tools.scatter_weights(Stack(layers, dropout=0.5))
