@@ -147,7 +147,7 @@ MUTANTS = [
         "no bias correction",
         "        root = math.sqrt(1 - beta2**self.steps)\n",
         "        root = 1 - beta1**self.steps\n",
-        "m and v start at zero and are not corrected for it: the first step is 3.16 times too long.",
+        "The running means start at zero and are not corrected for it: the first step is 3.16 times too long.",
     ),
     update(
         "Adam.update",
@@ -191,7 +191,7 @@ MUTANTS = [
         "eps under the root",
         "        xp.sqrt(v, out=scratch)\n        scratch += self.eps * root\n",
         "        xp.sqrt(v + self.eps, out=scratch)\n",
-        "eps stands under the root: its own root, 1e-4, is what counts.",
+        "Under the root, eps counts by its own root, 1e-4 instead of 1e-8.",
         "gradients are large",
     ),
     update(

@@ -63,7 +63,7 @@ MUTANTS = [
         "sigmoid's derivative",
         "(1 - hs[t + 1] ** 2)",
         "hs[t + 1] * (1 - hs[t + 1])",
-        "h is a tanh, its derivative here a sigmoid's.",
+        "The state is a tanh, its derivative here a sigmoid's.",
         "wrong derivative",
         "dz",
         step=-1,
