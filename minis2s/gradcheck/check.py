@@ -39,6 +39,7 @@ from minis2s.gradcheck.verdict import (
     Block,
     Finding,
     judge,
+    judge_as_single,
     run_with_hygiene,
 )
 from minis2s.op import Op
@@ -152,6 +153,8 @@ class Checker:
         """(Run, Oracle, blocks by name). Raises Misbehaved."""
         run = run_with_hygiene(problem, self.guard, self.rng(1), dtype=self.dtype)
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
+        if oracle.noisy and run.dtype == np.float64:
+            judge_as_single(problem, self.guard, run, self.rng(4))
         blocks = judge(run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast)
         return run, oracle, blocks
 
@@ -238,6 +241,8 @@ class Checker:
         problem = pair_problem(name, forward, backward, kind, values)
         if problem is None:
             return None
+        for missing in kind.arguments.keys() - problem.blocks.keys():
+            values[missing] = None  # a pair without a bias
         return Trial(setting, values, problem, *self.run(problem))
 
     def explain_kind(self, report: Report, forward: Callable, backward: Callable, kind: Kind, form: Form | None, trials: list[Trial]) -> None:

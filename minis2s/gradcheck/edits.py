@@ -15,7 +15,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,7 +79,7 @@ GATES = {"lstm_backward": "ifog", "gru_backward": "run", "gru_before_backward": 
 FAMILIES = (("dz_i", "dz_f", "dz_o"), ("dz_r", "dz_u"), ("di", "df", "dg"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def edits(function: Callable, sizes: tuple[tuple[str, str], ...] = ()) -> list[Edit]:
     """Every single change of a textbook function.
 
@@ -244,7 +244,7 @@ def recorded(function: ast.FunctionDef) -> Callable:
     return compiled(ast.fix_missing_locations(new))
 
 
-@lru_cache(maxsize=None)
+@cache
 def syntax_of(function: Callable) -> ast.FunctionDef:
     return ast.parse(inspect.getsource(function)).body[0]
 

@@ -20,7 +20,6 @@ from minis2s.gradcheck.diagnose import (
     find_form,
     gradients_of,
     observe_gates,
-    place_of,
     search,
     standard,
 )
@@ -29,7 +28,7 @@ from minis2s.gradcheck.numeric import COMPLEX_STEP, Oracle, richardson, unit_dir
 from minis2s.gradcheck.problem import Misbehaved, Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import agree, read_signs
-from minis2s.gradcheck.subject import call_problem, pair_problem
+from minis2s.gradcheck.subject import pair_problem
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block, Run
 from minis2s.gradcheck.watch import Call, Watch
 

@@ -9,8 +9,7 @@ right gradient arrive (a zero probe tells), and did the operation make the right
 import copy
 import inspect
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,14 +18,14 @@ from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
 from minis2s.gradcheck.causes import Place
 from minis2s.gradcheck.diagnose import Cause
-from minis2s.gradcheck.kinds import B, S, T, lengths_mask, LENGTHS, SOURCE_LENGTHS
+from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_mask
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
 from minis2s.gradcheck.verdict import Finding, judge_entries
+from minis2s.models import Bridge, Decoder, Encoder
 from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
 from minis2s.nn.recurrent import Recurrent
-from minis2s.models import Bridge, Decoder, Encoder
 
 DROPOUT_SEED = 20140901
 ENTRIES_SECONDS = 0.6  # for measuring every entry; the verdict rests on the directions

@@ -12,6 +12,7 @@ one-sided      (f(x + h) - f(x)) / h and (f(x) - f(x - h)) / h, to recognize a k
 Differences are taken of the single terms of the loss and summed afterwards: less cancels that way.
 """
 
+import itertools
 import warnings
 from collections.abc import Callable
 
@@ -57,7 +58,17 @@ class Oracle:
         self.value = float(terms.sum())
         self.size = float(np.abs(terms).sum())  # rounding of the loss is EPS times this
         self.calls = 0
+        self.step, self.value_noise = STEP, EPS * self.size
         self.method = method or ("complex step" if self.complex_step_works(rng) else "Richardson")
+        if self.method == "Richardson":
+            self.value_noise = max(self.value_noise, self.measured_noise(rng))
+            if self.value_noise > 1e-11 * self.size:  # computed in float32 somewhere inside
+                self.step = 10 * STEP
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the values have much more noise than float64 explains."""
+        return self.value_noise > 1e-11 * self.size
 
     def terms(self, blocks: Blocks) -> np.ndarray:
         """The terms of the loss, one for each number in the outs."""
@@ -100,14 +111,26 @@ class Oracle:
         slopes = terms.imag / COMPLEX_STEP
         return float(slopes.sum()), EPS * float(np.abs(slopes).sum())
 
-    def real_along(self, name: str, direction: np.ndarray, step: float = STEP) -> tuple[float, float]:
-        x = self.blocks[name]
+    def real_along(self, name: str, direction: np.ndarray, step: float | None = None) -> tuple[float, float]:
+        x, step = self.blocks[name], self.step if step is None else step
 
         def difference(s: float) -> float:
             return float((self.moved(name, x + s * direction) - self.moved(name, x - s * direction)).sum())
 
         slope, error = richardson(difference, step)
-        return slope, error + 4 * EPS * self.size / step
+        return slope, error + 4 * self.value_noise / step
+
+    def measured_noise(self, rng: np.random.Generator) -> float:
+        """The noise of one value of the loss, from values on a short line of points.
+
+        Over so short a line the function is straight, and its third differences are nothing but noise:
+        their root mean square is sqrt(20) times it (Moré and Wild 2011, section 2).
+        """
+        directions = {name: unit_direction(x, rng) for name, x in self.blocks.items()}
+        values = [
+            float(self.terms({name: x + n * 1e-6 * directions[name] for name, x in self.blocks.items()}).sum()) for n in range(8)
+        ]
+        return float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
 
     def complex_step_works(self, rng: np.random.Generator) -> bool:
         """Does the complex step give, along a random direction of all blocks, what differences give?"""
@@ -165,11 +188,11 @@ class Oracle:
         x = self.blocks[name]
         here = self.terms(self.blocks)
         steps = [0.1 / 4**k for k in range(6)]
-        floor = 64 * EPS * max(self.size, abs(slope) * steps[0])
+        floor = 64 * max(self.value_noise, EPS * abs(slope) * steps[0])
         remainders = [
             abs(float((self.moved(name, x + h * direction) - here).sum()) - h * slope) for h in steps
         ]
-        pairs = [(a, b) for a, b in zip(remainders, remainders[1:], strict=False) if b > floor]
+        pairs = [(a, b) for a, b in itertools.pairwise(remainders) if b > floor]
         if not pairs:
             return None
         a, b = pairs[-1]  # the smallest steps: the leading term of the remainder rules there

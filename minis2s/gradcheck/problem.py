@@ -69,7 +69,7 @@ class Guard:
                 yield
         except (Misbehaved, KeyboardInterrupt):
             raise
-        except BaseException as error:  # noqa: BLE001 -- also SystemExit: nothing that it raises may end the check
+        except BaseException as error:
             raise Misbehaved(describe_error(what, error)) from error
         finally:
             self.printed += len(heard.getvalue())

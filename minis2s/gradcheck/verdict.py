@@ -300,6 +300,16 @@ def rounding_of(problem, guard, blocks, douts, gradients, rng, precision) -> dic
     return {name: max(moved[name], floor[name] if np.isfinite(floor[name]) else 0.0) for name in gradients}
 
 
+def judge_as_single(problem: Problem, guard: Guard, run: Run, rng: np.random.Generator) -> None:
+    """Forward turned out to have the noise of float32, though float64 comes out: judge by that."""
+    run.dtype = np.dtype(np.float32)
+    run.findings.append(
+        Finding(None, "forward computes in float32 somewhere inside (its values have that noise): it is judged by the "
+                "limits of float32; allocate with the dtype of the input")
+    )
+    run.rounding = rounding_of(problem, guard, problem.blocks, run.douts, run.gradients, rng, run.dtype)
+
+
 # -- the comparison --------------------------------------------------------------------------------------
 
 

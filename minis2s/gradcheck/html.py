@@ -1,0 +1,263 @@
+"""A report as HTML: `to_html` for a notebook's cell, `save_html` for a page of its own.
+
+One static piece: no script, no network, no other file. Of the hints only those are in it that the report
+may show, each in its own <details>, so that a learner opens them one after the other. What a student
+wrote (names, messages, lines of code) goes through `plain`, which escapes it.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from minis2s.files import write_text
+from minis2s.gradcheck.causes import CAUSES
+from minis2s.gradcheck.heatmap import Marks, heat_map, plain
+from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
+from minis2s.gradcheck.kinds import KINDS, Kind
+from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
+
+CELLS = 1000  # drawn in all pictures of a report together: about 100 KB
+MOST_PICTURES = 24
+MOST_STEPS = 12  # in the table of steps
+SIGNS = {RIGHT: ("good", "\N{CHECK MARK}"), WRONG: ("bad", "\N{BALLOT X}"), MISSING: ("bad", "\N{BALLOT X}")}
+UNSURE = ("unsure", "?")
+
+
+def to_html(report: Report, gates: str = "") -> str:
+    """The report as one piece of HTML, to stand inside a page.
+
+    gates: the order in which the gates lie in the checked function; by default that of its kind.
+    """
+    return f"<style>{STYLE}</style>{fragment(report, gates)}"
+
+
+def save_html(report: Report | Sequence[Report], path: str | os.PathLike, gates: str = "") -> None:
+    """Write a page with one report or several. Raises UserError when the file cannot be written."""
+    reports = [report] if isinstance(report, Report) else list(report)
+    names = plain(", ".join(r.name for r in reports))
+    write_text(
+        path,
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>Gradient check: {names}</title>'
+        f"<style>{STYLE}\n{PAGE_STYLE}</style></head>\n<body>{''.join(fragment(r, gates) for r in reports)}</body></html>\n",
+    )
+
+
+def fragment(report: Report, gates: str = "") -> str:
+    kind = KINDS.get(report.kind)
+    gates = gates or getattr(report, "gates", "") or gates_found(report) or (kind.gates if kind else "")
+    if kind is not None and sorted(gates) != sorted(kind.gates):
+        gates = kind.gates
+    parts = [
+        headline(report),
+        hint_parts(report, kind, gates),
+        finding_part(report),
+        table_of_blocks(report.blocks),
+        pictures(report, kind, gates),
+        foot(report),
+    ]
+    return f'<div class="gradcheck" lang="en">{"".join(parts)}</div>'
+
+
+def gates_found(report: Report) -> str:
+    """The order of the gates where the checker found another one than it was told."""
+    start = "the gates lie in the order "
+    for finding in report.findings:
+        if finding.says.startswith(start):
+            return finding.says.removeprefix(start).split(";")[0].replace(", ", "")
+    return ""
+
+
+# -- verdict and hints ---------------------------------------------------------------------------------------
+
+
+def headline(report: Report) -> str:
+    kind = f" ({plain(report.kind)})" if report.kind and report.kind != report.name else ""
+    colour, sign = SIGNS.get(report.verdict, UNSURE)
+    words = plain(report.summary()).removeprefix(report.verdict).lstrip(": ")
+    return (
+        f"<h2>Gradient check: {plain(report.name)}{kind}</h2>"
+        f'<p><span class="badge {colour}">{sign} {plain(report.verdict)}</span> {words}</p>'
+    )
+
+
+def hint_parts(report: Report, kind: Kind | None, gates: str) -> str:
+    """One <details> for each hint that the report may show; the first is open."""
+    parts = []
+    if report.hint >= 1 and report.where():
+        parts.append(("Where is it?", f"<p>{sentence(report.where())}</p>{steps_table(report, kind, gates)}"))
+    if report.hint >= 2 and report.cause is not None:
+        general = f"<p>{sentence(CAUSES[report.cause.cause])}</p>" if report.cause.cause in CAUSES else ""
+        parts.append(("What kind of mistake is it?", f"{general}<p>{sentence(report.why())}</p>"))
+    if report.hint >= 3 and report.formula():
+        parts.append(("Which line is it?", formula_part(report)))
+    if not parts:
+        return ""
+    opened = [
+        f"<details{' open' if n == 0 else ''}><summary>Hint {n + 1}: {title}</summary>{content}</details>"
+        for n, (title, content) in enumerate(parts)
+    ]
+    return f"<h3>Hints</h3>{''.join(opened)}"
+
+
+def sentence(text: str) -> str:
+    """A sentence of the report, escaped, with a capital letter where its first word is no name of something."""
+    first = text.split(" ")[0]
+    if first.isascii() and first.isalpha() and first.islower() and not first.startswith("d"):
+        text = text[0].upper() + text[1:]
+    return plain(text) + ("" if text.endswith((".", "?", "!")) else ".")
+
+
+def formula_part(report: Report) -> str:
+    cause = report.cause
+    rows = [("forward computes", cause.equation), ("backward needs", cause.line), ("your numbers are those of", cause.wrong)]
+    said = "".join(f"<dt>{name}</dt><dd><code>{plain(code)}</code></dd>" for name, code in rows if code)
+    return f"<dl>{said}</dl>" + ("" if cause.wrong else "<p>Your numbers lack this.</p>")
+
+
+def steps_table(report: Report, kind: Kind | None, gates: str) -> str:
+    """Gates down, time steps across: where the first wrong gradient is, and what is right beside it."""
+    place = report.place
+    if place is None or (place.step is None and not place.gate):
+        return ""
+    steps = shown_steps(report, kind, place.step)
+    letters = gates if place.gate and set(place.gate) <= set(gates) else place.gate
+    body = []
+    for row in letters or [""]:
+        here = not place.gate or row in place.gate
+        cells = "".join(step_cell(t, place.step, here) for t in steps)
+        label = f"gate {row}" if row else place.node
+        body.append(f'<tr><th scope="row"{" class=mark" if row and here else ""}>{plain(label)}</th>{cells}</tr>')
+    head = ""
+    if place.step is not None:
+        head = "".join(f'<th scope="col"{" class=mark" if t == place.step else ""}>t={t}</th>' for t in steps)
+        head = f"<thead><tr><td></td>{head}</tr></thead>"
+    title = f"{plain(place.node)}, read from the right: backward starts at the last step" if head else plain(place.node)
+    where = f" in {plain(place.layer)}" if place.layer else ""
+    return f'<div class="scroll"><table class="steps"><caption>{title}{where}</caption>{head}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def shown_steps(report: Report, kind: Kind | None, step: int | None) -> list[int | None]:
+    """The time steps of the operation, some of them where there are many; [None] where there is no time."""
+    if step is None:
+        return [None]
+    count = step + 1
+    for block in report.blocks:
+        axes = kind.arguments.get(block.name, "") if kind is not None else ""
+        if axes[:1] == "T" and block.got is not None:
+            count = max(count, np.shape(block.got)[0])
+    first = max(0, min(step - MOST_STEPS // 2, count - MOST_STEPS))
+    return list(range(first, min(count, first + MOST_STEPS)))
+
+
+def step_cell(t: int | None, wrong: int | None, here: bool) -> str:
+    if t == wrong:
+        return '<td class="bad mark">\N{BALLOT X} wrong</td>' if here else "<td>\N{EN DASH}</td>"
+    if t > wrong:
+        return '<td class="good">\N{CHECK MARK} right</td>'
+    return "<td>follows</td>"
+
+
+def finding_part(report: Report) -> str:
+    if not report.findings:
+        return ""
+    items = []
+    for f in report.findings:
+        colour, word = ("bad", "fault") if f.ok is False else ("unsure", "note")
+        items.append(f'<li><span class="badge {colour}">{word}</span> {plain(f.says)}</li>')
+    return f"<h3>What else was noticed</h3><ul>{''.join(items)}</ul>"
+
+
+# -- the blocks ----------------------------------------------------------------------------------------------
+
+COLUMNS = (
+    "gradient of", "verdict", "relative error", "worst entry", "backward says", "differences say", "Taylor slope",
+)  # fmt: skip
+
+
+def in_order(blocks: Iterable[Block]) -> list[Block]:
+    return sorted(blocks, key=lambda b: b.verdict == RIGHT)
+
+
+def table_of_blocks(blocks: list[Block]) -> str:
+    if not blocks:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    rows = "".join(block_row(block) for block in in_order(blocks))
+    slope = ""
+    if any(block.slope is not None for block in blocks):
+        slope = (
+            '<p class="quiet">Taylor slope: how fast the error of the linear approximation shrinks with the step; '
+            "2 for a right gradient, 1 for a wrong one.</p>"
+        )
+    return f'<h3>Gradients</h3><table class="blocks"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{slope}'
+
+
+def block_row(block: Block) -> str:
+    colour, sign = SIGNS.get(block.verdict, UNSURE)
+    measured = block.verdict != MISSING and np.isfinite(block.error)
+    index = "" if block.index is None else f"[{', '.join(str(n) for n in block.index)}]"
+    both = block.verdict not in (MISSING, "vacuous")
+    cells = [
+        f'<span class="badge {colour}">{sign} {plain(block.verdict)}</span>',
+        f"{block.error:.1e}" if measured and both else "",
+        plain(index),
+        f"{block.analytic:.8g}" if both else "",
+        f"{block.numeric:.8g}" if both else "",
+        "" if block.slope is None or not np.isfinite(block.slope) else f"{block.slope:.1f}",
+    ]
+    if block.note:
+        cells[0] += f'<span class="note">{plain(block.note)}</span>'
+    said = "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in zip(COLUMNS[1:], cells, strict=True))
+    return f'<tr><th scope="row"><code>{plain(block.name)}</code></th>{said}</tr>'
+
+
+def pictures(report: Report, kind: Kind | None, gates: str) -> str:
+    """A heat map for each block that is not right; of one that is right it would be empty."""
+    shown = [b for b in report.blocks if b.verdict != RIGHT and b.got is not None and b.expected is not None]
+    if not shown:
+        return ""
+    left_out = len(shown) - MOST_PICTURES
+    shown = sorted(shown, key=lambda b: -b.error if np.isfinite(b.error) else -np.inf)[:MOST_PICTURES] if left_out > 0 else shown
+    marks = marks_of(report)
+    parts = []
+    for block in shown:
+        axes = kind.arguments.get(block.name, "") if kind is not None else ""
+        letters = gates if kind is not None and block.name in kind.gate_axes else ""
+        drawn = heat_map(block, axes, letters, marks, CELLS // len(shown))
+        if drawn:
+            parts.append(f"<h4><code>d{plain(block.name)}</code></h4>{drawn}")
+    if not parts:
+        return ""
+    more = f'<p class="quiet">{left_out} more wrong gradients are not drawn.</p>' if left_out > 0 else ""
+    return f"<h3>Where they differ</h3>{legend()}{''.join(parts)}{more}"
+
+
+def marks_of(report: Report) -> Marks:
+    if report.place is None or report.hint < 1:
+        return Marks()
+    return Marks(report.place.gate, report.place.step, report.place.rows or ())
+
+
+def legend() -> str:
+    names = [
+        ("n4", "\N{MINUS SIGN}30 or more"), ("n3", "\N{MINUS SIGN}10"), ("n2", "\N{MINUS SIGN}3"), ("n1", "less"),
+        ("z", "\N{MIDDLE DOT} equal"), ("p1", "less"), ("p2", "+3"), ("p3", "+10"), ("p4", "+30 or more"),
+    ]  # fmt: skip
+    swatches = "".join(f'<span class="{name}">{text}</span>' for name, text in names)
+    return (
+        "<p>Backward minus numeric, in percent of the largest value of the gradient: "
+        "+ where backward gives too much, \N{MINUS SIGN} where too little, framed the worst entry.</p>"
+        f'<div class="legend" role="img" aria-label="colours from too small to too large">{swatches}</div>'
+    )
+
+
+def foot(report: Report) -> str:
+    if not report.oracle:
+        return ""
+    how = "one random direction for each gradient" if report.fast else "entry by entry"
+    settings = f"; settings: {plain(', '.join(report.settings))}" if report.settings else ""
+    return f'<p class="quiet">Measured with {plain(report.oracle)}, {how}, in {report.seconds:.2f} s{settings}.</p>'
