@@ -104,15 +104,22 @@ def baseline(files: list[Path], jobs: int, limit: float | None, folder: str) -> 
     return seconds
 
 
-class FirstFailure:
-    """A pytest plugin that remembers the first test that failed."""
+class Plugin:
+    """What we want of pytest: the name of the first test that fails, and perhaps one case of each test only."""
 
-    def __init__(self):
-        self.name = ""
+    def __init__(self, one_case: bool):
+        self.one_case = one_case
+        self.failed = ""
+
+    def pytest_collection_modifyitems(self, items) -> None:
+        if self.one_case:
+            first = {(item.path, getattr(item, "originalname", item.name)): item for item in reversed(items)}
+            kept = set(first.values())
+            items[:] = [item for item in items if item in kept]
 
     def pytest_runtest_logreport(self, report) -> None:
-        if report.failed and not self.name:
-            self.name = report.nodeid
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
 
     pytest_collectreport = pytest_runtest_logreport
 
@@ -120,28 +127,30 @@ class FirstFailure:
 def tests_notice(
     mutant: Mutant | None, files: list[Path], folder: str, killers: dict[str, Counter[str]]
 ) -> dict:
-    """Run tests until one fails: first those that noticed similar mutants, then file by file.
+    """Run tests until one fails: those that noticed similar mutants, one case of each test, then all.
 
     killers: by target, how often each test noticed a mutant there.
     """
 
-    def run(tests: list[str]) -> dict | None:
-        first = FirstFailure()
-        code = run_pytest(["-x", "--tb=no", f"--basetemp={folder}/{os.getpid()}", *tests], first)
+    def run(tests: list[str], one_case: bool = False) -> dict | None:
+        plugin = Plugin(one_case)
+        code = run_pytest(["-x", "--tb=no", f"--basetemp={folder}/{os.getpid()}", *tests], plugin)
         if code in (0, 5):  # 5: no test in the file
             return None
-        file, _, name = first.name.partition("::")
+        file, _, name = plugin.failed.partition("::")
         known = next((f"{f}::{name}" for f in files if name and f.name == Path(file).name), "")
-        how = first.name or f"pytest ended with code {code} on {' '.join(tests)}"
+        how = plugin.failed or f"pytest ended with code {code} on {' '.join(tests)}"
         return {"killed": True, "how": how, "test": known}
 
     def run_all() -> dict:
-        favourites = [] if mutant is None else tried_first(mutant, killers, files)
-        for tests in ([favourites] if favourites else []) + [[str(f)] for f in files]:
-            noticed = run(tests)
-            if noticed:
-                return noticed
-        return {"killed": False, "how": "not noticed", "test": ""}
+        likely = [] if mutant is None else tried_first(mutant, killers, files)
+        everything = list(map(str, files))
+        noticed = (
+            (likely and run(likely))
+            or (mutant is not None and run(everything, one_case=True))
+            or next(filter(None, (run([file]) for file in everything)), None)
+        )
+        return noticed or {"killed": False, "how": "not noticed", "test": ""}
 
     if mutant is None:
         return run_all()
