@@ -49,6 +49,12 @@ def _info() -> ModuleType:
     return info
 
 
+def _gradcheck() -> ModuleType:
+    from minis2s.cli import gradcheck
+
+    return gradcheck
+
+
 def _mutate() -> ModuleType:
     from minis2s.cli import mutate
 
@@ -65,6 +71,7 @@ COMMANDS = {
     "translate": Command("send texts through a trained model", _translate),
     "evaluate": Command("measure a trained model on a file of pairs", _evaluate),
     "info": Command("show what a run folder holds: model, data, history, results", _info),
+    "gradcheck": Command("check hand-written backward passes; say where and why they are wrong", _gradcheck),
     "mutate": Command("plant known bugs and see whether a check notices them", _mutate),
 }
 

@@ -56,7 +56,9 @@ class Scaled(NamedTuple):
     axes: str  # letters of all axes of the block, "" where they are unknown
 
 
-def heat_map(block: Block, axes: str = "", gates: str = "", marks: Marks | None = None, cells: int = 400) -> str:
+def heat_map(
+    block: Block, axes: str = "", gates: str = "", marks: Marks | None = None, cells: int = 400
+) -> str:
     """The picture of one block as HTML; "" where there are no two gradients to compare.
 
     axes: the letters of the block's axes. gates: letters of the gates on its last axis, "" if it has none.
@@ -68,7 +70,8 @@ def heat_map(block: Block, axes: str = "", gates: str = "", marks: Marks | None 
     marks = marks or Marks()
     chosen, sampled = sample(shown, cells)
     panels = "".join(
-        panel(block.name, shown, p, chosen[1], chosen[2], panel_label(block, shown, p), gates, marks) for p in chosen[0]
+        panel(block.name, shown, p, chosen[1], chosen[2], panel_label(block, shown, p), gates, marks)
+        for p in chosen[0]
     )
     notes = [axes_in_words(shown.axes, np.ndim(block.got)), *sampled]
     said = "; ".join(note for note in notes if note)
@@ -149,28 +152,40 @@ def panel_label(block: Block, shown: Scaled, p: int) -> str:
 
 
 def panel(
-    name: str, shown: Scaled, p: int, rows: np.ndarray, columns: np.ndarray, label: str, gates: str, marks: Marks
+    name: str,
+    shown: Scaled,
+    p: int,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    label: str,
+    gates: str,
+    marks: Marks,
 ) -> str:
     """One table: the columns over it, the rows beside it, a signed percentage in each cell."""
     R, C = shown.got.shape[1:]
     width = C // len(gates) if gates and C % len(gates) == 0 else 0  # columns of each gate
-    edges = {int(k) for n, k in enumerate(columns) if width and (n == 0 or k // width != columns[n - 1] // width)}
+    edges = {
+        int(k) for n, k in enumerate(columns) if width and (n == 0 or k // width != columns[n - 1] // width)
+    }
     row_axis = shown.axes[-2] if len(shown.axes) >= 2 else ""
     column_axis = shown.axes[-1:]
     body = []
     for r in rows:
-        cells = "".join(cell(shown, (p, int(r), int(c)), name, label, edge_class(c, columns, edges)) for c in columns)
+        cells = "".join(
+            cell(shown, (p, int(r), int(c)), name, label, edge_class(c, columns, edges)) for c in columns
+        )
         body.append(f"<tr>{row_header(row_axis, int(r), R, marks)}{cells}</tr>")
     head = column_headers(columns, width, gates, edges, column_axis, marks) if C > 1 else ""
-    marked = bool(label) and marks.on(shown.axes[:1], p)
+    differs = not np.all(np.abs(shown.relative[p]) < EQUAL)
+    marked = bool(label) and marks.on(shown.axes[:1], p) and differs
     caption = ""
     if label:
         text = f"{label}: first wrong here" if marked else label
         caption = f"<caption{MARKED if marked else ''}>{plain(text)}</caption>"
     says = f"{name} {label}".strip() + ": difference in percent of the largest value"
     return (
-        f'<div class="panel scroll"><table class="map" aria-label="{plain(says)}" title="{plain(says)}">{caption}'
-        f"{head}<tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="panel scroll"><table class="map" aria-label="{plain(says)}" title="{plain(says)}">'
+        f"{caption}{head}<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
@@ -186,10 +201,14 @@ def row_header(axis: str, r: int, count: int, marks: Marks) -> str:
     return f'<th scope="row"{MARKED if marks.on(axis, r) else ""}>{text}</th>'
 
 
-def column_headers(columns: np.ndarray, width: int, gates: str, edges: set[int], axis: str, marks: Marks) -> str:
+def column_headers(
+    columns: np.ndarray, width: int, gates: str, edges: set[int], axis: str, marks: Marks
+) -> str:
     """One row of numbers; where the columns are gates, their letters above, and the wrong ones marked."""
     if not width:
-        numbers = "".join(f'<th scope="col"{MARKED if marks.on(axis, int(c)) else ""}>{c}</th>' for c in columns)
+        numbers = "".join(
+            f'<th scope="col"{MARKED if marks.on(axis, int(c)) else ""}>{c}</th>' for c in columns
+        )
         return f"<thead><tr><td></td>{numbers}</tr></thead>"
     letters = []
     for n, letter in enumerate(gates):
@@ -229,5 +248,5 @@ def in_colour(got: float, expected: float, relative: float) -> tuple[str, str]:
         return "z", DOT
     level = 1 + sum(abs(relative) >= limit for limit in LEVELS)
     percent = abs(relative) * 100
-    text = f"{percent:.0f}" if percent >= 1 else "&lt;1"
+    text = f"{percent:.0f}" if percent >= 0.95 else f"{percent:.1f}".lstrip("0")
     return (f"p{level}", PLUS + text) if relative > 0 else (f"n{level}", MINUS + text)

@@ -37,12 +37,13 @@ def save_html(report: Report | Sequence[Report], path: str | os.PathLike, gates:
     """Write a page with one report or several. Raises UserError when the file cannot be written."""
     reports = [report] if isinstance(report, Report) else list(report)
     names = plain(", ".join(r.name for r in reports))
+    body = "\n".join(fragment(r, gates) for r in reports)
     write_text(
         path,
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>Gradient check: {names}</title>'
-        f"<style>{STYLE}\n{PAGE_STYLE}</style></head>\n<body>{''.join(fragment(r, gates) for r in reports)}</body></html>\n",
+        f"<style>{STYLE}\n{PAGE_STYLE}</style></head>\n<body>{body}</body></html>\n",
     )
 
 
@@ -104,7 +105,7 @@ def hint_parts(report: Report, kind: Kind | None, gates: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A sentence of the report, escaped, with a capital letter where its first word is no name of something."""
+    """A sentence of the report, escaped; with a capital letter unless it begins with a gradient's name."""
     first = text.split(" ")[0]
     if first.isascii() and first.isalpha() and first.islower() and not first.startswith("d"):
         text = text[0].upper() + text[1:]
@@ -113,7 +114,11 @@ def sentence(text: str) -> str:
 
 def formula_part(report: Report) -> str:
     cause = report.cause
-    rows = [("forward computes", cause.equation), ("backward needs", cause.line), ("your numbers are those of", cause.wrong)]
+    rows = [
+        ("forward computes", cause.equation),
+        ("backward needs", cause.line),
+        ("your numbers are those of", cause.wrong),
+    ]
     said = "".join(f"<dt>{name}</dt><dd><code>{plain(code)}</code></dd>" for name, code in rows if code)
     return f"<dl>{said}</dl>" + ("" if cause.wrong else "<p>Your numbers lack this.</p>")
 
@@ -130,14 +135,19 @@ def steps_table(report: Report, kind: Kind | None, gates: str) -> str:
         here = not place.gate or row in place.gate
         cells = "".join(step_cell(t, place.step, here) for t in steps)
         label = f"gate {row}" if row else place.node
-        body.append(f'<tr><th scope="row"{" class=mark" if row and here else ""}>{plain(label)}</th>{cells}</tr>')
+        body.append(
+            f'<tr><th scope="row"{" class=mark" if row and here else ""}>{plain(label)}</th>{cells}</tr>'
+        )
     head = ""
     if place.step is not None:
         head = "".join(f'<th scope="col"{" class=mark" if t == place.step else ""}>t={t}</th>' for t in steps)
         head = f"<thead><tr><td></td>{head}</tr></thead>"
-    title = f"{plain(place.node)}, read from the right: backward starts at the last step" if head else plain(place.node)
-    where = f" in {plain(place.layer)}" if place.layer else ""
-    return f'<div class="scroll"><table class="steps"><caption>{title}{where}</caption>{head}<tbody>{"".join(body)}</tbody></table></div>'
+    words = f"{place.node} in {place.layer}" if place.layer else place.node
+    if head:
+        words += ": backward runs from right to left, from the last step to the first"
+        words += "; \N{LEFTWARDS ARROW}: what arrives there is wrong already" if steps[0] < place.step else ""
+    table = f'<table class="steps" aria-label="the first wrong gradient">{head}<tbody>{"".join(body)}</tbody>'
+    return f'<p class="quiet">{plain(words)}</p><div class="scroll">{table}</table></div>'
 
 
 def shown_steps(report: Report, kind: Kind | None, step: int | None) -> list[int | None]:
@@ -158,7 +168,7 @@ def step_cell(t: int | None, wrong: int | None, here: bool) -> str:
         return '<td class="bad mark">\N{BALLOT X} wrong</td>' if here else "<td>\N{EN DASH}</td>"
     if t > wrong:
         return '<td class="good">\N{CHECK MARK} right</td>'
-    return "<td>follows</td>"
+    return '<td title="what arrives here is wrong already">\N{LEFTWARDS ARROW}</td>'
 
 
 def finding_part(report: Report) -> str:
@@ -174,7 +184,8 @@ def finding_part(report: Report) -> str:
 # -- the blocks ----------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    "gradient of", "verdict", "relative error", "worst entry", "backward says", "differences say", "Taylor slope",
+    "gradient of", "verdict", "relative error", "worst entry", "backward says", "differences say",
+    "Taylor slope",
 )  # fmt: skip
 
 
@@ -190,10 +201,11 @@ def table_of_blocks(blocks: list[Block]) -> str:
     slope = ""
     if any(block.slope is not None for block in blocks):
         slope = (
-            '<p class="quiet">Taylor slope: how fast the error of the linear approximation shrinks with the step; '
-            "2 for a right gradient, 1 for a wrong one.</p>"
+            '<p class="quiet">Taylor slope: how fast the error of the linear approximation shrinks with '
+            "the step; 2 for a right gradient, 1 for a wrong one.</p>"
         )
-    return f'<h3>Gradients</h3><table class="blocks"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{slope}'
+    table = f'<table class="blocks"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f"<h3>Gradients</h3>{table}{slope}"
 
 
 def block_row(block: Block) -> str:
@@ -203,7 +215,7 @@ def block_row(block: Block) -> str:
     both = block.verdict not in (MISSING, "vacuous")
     cells = [
         f'<span class="badge {colour}">{sign} {plain(block.verdict)}</span>',
-        f"{block.error:.1e}" if measured and both else "",
+        relative(block.error) if measured and both else "",
         plain(index),
         f"{block.analytic:.8g}" if both else "",
         f"{block.numeric:.8g}" if both else "",
@@ -211,8 +223,15 @@ def block_row(block: Block) -> str:
     ]
     if block.note:
         cells[0] += f'<span class="note">{plain(block.note)}</span>'
-    said = "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in zip(COLUMNS[1:], cells, strict=True))
+    said = "".join(
+        f'<td data-label="{name}">{cell}</td>' for name, cell in zip(COLUMNS[1:], cells, strict=True)
+    )
     return f'<tr><th scope="row"><code>{plain(block.name)}</code></th>{said}</tr>'
+
+
+def relative(error: float) -> str:
+    """In percent, as in the pictures, what is larger than a thousandth."""
+    return f"{100 * error:.3g} %" if error >= 1e-3 else f"{error:.1e}"
 
 
 def pictures(report: Report, kind: Kind | None, gates: str) -> str:
@@ -221,7 +240,11 @@ def pictures(report: Report, kind: Kind | None, gates: str) -> str:
     if not shown:
         return ""
     left_out = len(shown) - MOST_PICTURES
-    shown = sorted(shown, key=lambda b: -b.error if np.isfinite(b.error) else -np.inf)[:MOST_PICTURES] if left_out > 0 else shown
+    shown = (
+        sorted(shown, key=lambda b: -b.error if np.isfinite(b.error) else -np.inf)[:MOST_PICTURES]
+        if left_out > 0
+        else shown
+    )
     marks = marks_of(report)
     parts = []
     for block in shown:
@@ -229,11 +252,11 @@ def pictures(report: Report, kind: Kind | None, gates: str) -> str:
         letters = gates if kind is not None and block.name in kind.gate_axes else ""
         drawn = heat_map(block, axes, letters, marks, CELLS // len(shown))
         if drawn:
-            parts.append(f"<h4><code>d{plain(block.name)}</code></h4>{drawn}")
+            parts.append(f"<section><h4>Gradient of <code>{plain(block.name)}</code></h4>{drawn}</section>")
     if not parts:
         return ""
     more = f'<p class="quiet">{left_out} more wrong gradients are not drawn.</p>' if left_out > 0 else ""
-    return f"<h3>Where they differ</h3>{legend()}{''.join(parts)}{more}"
+    return f'<h3>Where they differ</h3>{legend()}<div class="pictures">{"".join(parts)}</div>{more}'
 
 
 def marks_of(report: Report) -> Marks:
@@ -244,8 +267,9 @@ def marks_of(report: Report) -> Marks:
 
 def legend() -> str:
     names = [
-        ("n4", "\N{MINUS SIGN}30 or more"), ("n3", "\N{MINUS SIGN}10"), ("n2", "\N{MINUS SIGN}3"), ("n1", "less"),
-        ("z", "\N{MIDDLE DOT} equal"), ("p1", "less"), ("p2", "+3"), ("p3", "+10"), ("p4", "+30 or more"),
+        ("n4", "\N{MINUS SIGN}30 and beyond"), ("n3", "to \N{MINUS SIGN}30"), ("n2", "to \N{MINUS SIGN}10"),
+        ("n1", "to \N{MINUS SIGN}3"), ("z", "\N{MIDDLE DOT} equal"), ("p1", "to +3"), ("p2", "to +10"),
+        ("p3", "to +30"), ("p4", "+30 and beyond"),
     ]  # fmt: skip
     swatches = "".join(f'<span class="{name}">{text}</span>' for name, text in names)
     return (
@@ -260,4 +284,5 @@ def foot(report: Report) -> str:
         return ""
     how = "one random direction for each gradient" if report.fast else "entry by entry"
     settings = f"; settings: {plain(', '.join(report.settings))}" if report.settings else ""
-    return f'<p class="quiet">Measured with {plain(report.oracle)}, {how}, in {report.seconds:.2f} s{settings}.</p>'
+    said = f"Measured with {plain(report.oracle)}, {how}, in {report.seconds:.2f} s{settings}"
+    return f'<p class="quiet">{said}.</p>'

@@ -71,16 +71,18 @@ RULES = """
 .gradcheck dl{margin:0 0 .7em}
 .gradcheck dt{color:var(--soft-t);font-size:.9em}
 .gradcheck dd{margin:0 0 .4em}
-.gradcheck table{border-collapse:collapse;border:0;margin:.3em 0 .8em;font-size:inherit;color:inherit;width:auto;
- table-layout:auto}
+.gradcheck table{border-collapse:collapse;border:0;margin:.3em 0 .8em;font-size:inherit;color:inherit;
+ width:auto;table-layout:auto}
 .gradcheck thead{border:0}
 .gradcheck tr,.gradcheck tr:hover,.gradcheck tr:nth-child(n){background:none}
-.gradcheck th,.gradcheck td{padding:.25em .6em;border:1px solid var(--line);text-align:left;vertical-align:top;
- font-variant-numeric:tabular-nums;max-width:none}
+.gradcheck th,.gradcheck td{padding:.25em .6em;border:1px solid var(--line);text-align:left;
+ vertical-align:top;font-variant-numeric:tabular-nums;max-width:none}
 .gradcheck th{font-weight:600}
 .gradcheck thead th{background:var(--soft);color:var(--page-t);font-size:.88em}
 .gradcheck .blocks{width:100%}
 .gradcheck .note{display:block;color:var(--soft-t);font-size:.88em}
+.gradcheck .pictures{display:flex;flex-wrap:wrap;gap:0 3em;align-items:flex-start}
+.gradcheck section{max-width:100%;min-width:0}
 .gradcheck .panels{display:flex;flex-wrap:wrap;gap:.4em 1.4em;align-items:flex-end}
 .gradcheck .scroll{max-width:100%;overflow-x:auto}
 .gradcheck .map caption,.gradcheck .steps caption{caption-side:top;text-align:left;padding:0 0 .2em;
@@ -92,19 +94,22 @@ RULES = """
 .gradcheck .map .edge{border-left:3px solid var(--page-t)}
 .gradcheck .map .end{border-right:3px solid var(--page-t)}
 .gradcheck .map thead .letter{font-size:1em;font-weight:600;color:var(--page-t);border-bottom:0}
-.gradcheck .map .mark,.gradcheck .map thead .mark,.gradcheck .mark{background:var(--bad);color:var(--bad-t);font-weight:700}
+.gradcheck .map .mark,.gradcheck .map thead .mark,.gradcheck .mark{background:var(--bad);
+ color:var(--bad-t);font-weight:700}
 .gradcheck .map caption.mark{padding:0 .4em}
 .gradcheck .map .worst{outline:3px solid var(--page-t);outline-offset:-3px;font-weight:700}
-.gradcheck .steps td,.gradcheck .steps th{text-align:center;min-width:3.6em}
+.gradcheck .steps td,.gradcheck .steps th{text-align:center;min-width:3.6em;white-space:nowrap}
 .gradcheck .legend{display:flex;flex-wrap:wrap;gap:.15em;margin:.3em 0 .6em;font-size:.85em}
 .gradcheck .legend span{padding:.15em .5em;border:1px solid var(--line)}
 @container (max-width:640px){
-.gradcheck .blocks,.gradcheck .blocks tbody,.gradcheck .blocks tr,.gradcheck .blocks th,.gradcheck .blocks td{display:block}
+.gradcheck .blocks,.gradcheck .blocks tbody,.gradcheck .blocks tr{display:block}
+.gradcheck .blocks th,.gradcheck .blocks td{display:inline-block}
 .gradcheck .blocks thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .gradcheck .blocks tr{border:1px solid var(--line);border-radius:6px;margin:.5em 0;padding:.2em 0}
 .gradcheck .blocks th,.gradcheck .blocks td{border:0;padding:.1em .6em}
 .gradcheck .blocks td:empty{display:none}
 .gradcheck .blocks td::before{content:attr(data-label) ": ";color:var(--soft-t)}
+.gradcheck .blocks td:first-of-type::before{content:""}
 .gradcheck .steps td,.gradcheck .steps th{min-width:0;padding:.25em .35em}}
 @media print{.gradcheck,.gradcheck *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .gradcheck .panel,.gradcheck tr,.gradcheck details{break-inside:avoid}
