@@ -177,7 +177,7 @@ class Checker:
         report.place = place_from_blocks(None, wrong)
         pairs = self.compared(run, oracle, blocks)
         sizes = {f"the size {n}": n for x in problem.blocks.values() for n in x.shape}
-        report.causes += read_signs(pairs, problem.axes, sizes)
+        report.causes += read_signs(pairs, problem.axes, sizes, problem.blocks)
         report.causes += [Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note]
 
     def compared(self, run, oracle: Oracle, blocks: dict[str, Block]) -> dict:
@@ -262,10 +262,13 @@ class Checker:
             else:
                 report.causes += self.partial(kind, form, trial, reference)
         pairs = self.compared(trial.run, trial.oracle, trial.blocks)
-        if not report.causes and trial.values.get("mask") is not None and any(not t.wrong for t in trials):
-            report.causes = [Cause("mask ignored", "the gradient is right without a mask and wrong with one", "likely")]
         if not report.causes:
-            report.causes = read_signs(pairs, kind.arguments, sizes_of(trial))
+            report.causes = read_signs(pairs, kind.arguments, sizes_of(trial), trial.values)
+        wrong_in = {t.setting for t in trials if t.wrong}
+        if not report.causes and "ragged" in wrong_in and "no mask" in set(report.settings) - wrong_in:
+            report.causes = [Cause("mask ignored", "the gradient is right without a mask and wrong with one", "likely")]
+        if not report.causes and kind.name == "embedding":
+            report.causes = repeated_ids(trial)
             report.causes += [Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note]
         if report.place is None and form is not None and "Wx" in trial.values:
             report.place = observe_gates(forward, backward, kind, form, trial, self.guard)
@@ -273,24 +276,20 @@ class Checker:
             report.place = place_from_blocks(kind, trial.wrong)
 
     def partial(self, kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
-        """Where no single mistake gives all the numbers: one that gives most of the wrong blocks."""
-        comparable = [n for n in trial.run.gradients if n in trial.wrong]
-        best: list[tuple[int, Hypothesis]] = []
+        """Where no single mistake gives all the numbers: one that gives most of the wrong blocks, and all right ones."""
+        wrong = [n for n in trial.run.gradients if n in trial.wrong]
+        right = [n for n in trial.run.gradients if n not in trial.wrong]
+        best: dict[int, list[Hypothesis]] = {}
         for h in hypotheses(reference.backward, kind, set(trial.wrong)):
             results = run_hypothesis(h, kind, form, trial, reference)
-            count = sum(explains(results, trial, [n]) for n in comparable) if results else 0
-            if count:
-                best.append((count, h))
-        if not best:
+            if results is not None and explains(results, trial, right):
+                best.setdefault(sum(explains(results, trial, [n]) for n in wrong), []).append(h)
+        most = max(best, default=0)
+        if most * 2 <= len(wrong):
             return []
-        most = max(count for count, _ in best)
-        chosen = [h for count, h in best if count == most]
-        if most < len(comparable) or len(chosen) > 6:
-            left = [n for n in comparable]
-            if most * 2 < len(left):
-                return []
-        causes = causes_of(chosen, kind, form, trial, reference)
-        return [c._replace(confidence="likely", says=f"{c.says} (this explains {most} of {len(comparable)} wrong gradients: there is a second mistake)") for c in causes]
+        rest = f" (this explains {most} of {len(wrong)} wrong gradients: there is a second mistake)"
+        causes = causes_of(best[most], kind, form, trial, reference)
+        return [c._replace(confidence="likely", says=c.says + rest) for c in causes]
 
 
 def as_trials(checker: Checker, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form) -> list[Trial]:
@@ -305,6 +304,19 @@ def as_trials(checker: Checker, name: str, forward: Callable, backward: Callable
             checker.compared(trial.run, trial.oracle, trial.blocks)
             trials.append(trial)
     return trials
+
+
+def repeated_ids(trial: Trial) -> list[Cause]:
+    """Are just those rows of an embedding wrong whose id comes several times?"""
+    ids, counts = np.unique(np.asarray(trial.values["ids"]), return_counts=True)
+    block = trial.blocks["W"]
+    if block.got is None or block.expected is None:
+        return []
+    wrong = np.flatnonzero((np.abs(block.got - block.expected) > 1e-7 * np.abs(block.expected).max()).any(axis=1))
+    if set(wrong) <= set(ids[counts > 1]):
+        says = "only ids that come several times have a wrong gradient: of their contributions not all are added up"
+        return [Cause("repeated ids", says, "likely")]
+    return []
 
 
 def sizes_of(trial: Trial) -> dict[str, int]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minis2s.gradcheck.causes import Place
-from minis2s.gradcheck.edits import Edit, compiled, edits, recorded, syntax_of
+from minis2s.gradcheck.edits import Edit, edits, recorded, syntax_of
 from minis2s.gradcheck.kinds import Kind, Reference
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
@@ -65,6 +65,7 @@ class Trial:
     run: Run
     oracle: Oracle
     blocks: dict[str, Block] = field(default_factory=dict)
+    arguments: tuple = ()  # (reference, arguments of its textbook), once they are made
 
     @property
     def wrong(self) -> list[str]:
@@ -185,23 +186,48 @@ def substitutions(function: Callable, kind: Kind) -> Iterator[Hypothesis]:
     yield from substituted("dhs", lambda a: shifted(a["dhs"], -1), "time shift", "at step t the gradient dhs[t + 1] is added, not dhs[t]")
     yield from substituted("dhs", lambda a: only_last(a["dhs"]), "missing term", "dhs is added at the last step only")
     yield from substituted("dhs", lambda a: all_but_last(a["dhs"]), "missing term", "dhs is not added at the last step")
-    yield from substituted("dh", lambda a: np.zeros_like(a["dh"]), "missing term", "the gradient of the last state h is not taken over")
-    yield from substituted("dc", lambda a: np.zeros_like(a["dc"]), "missing term", "the gradient of the last cell state c is not taken over")
-    yield from substituted("dh", lambda a: 2 * a["dh"], "carry doubled", "the gradient of the last state h is added twice")
+    yield from substituted("dhs", lambda a: a["dhs"] + only_last(a["dhs"]), "doubled", "the gradient of the last output is added twice")
+    yield from substituted("dh_last", lambda a: np.zeros_like(a["dh_last"]), "missing term", "the gradient of the last state h is not taken over")
+    yield from substituted("dc_last", lambda a: np.zeros_like(a["dc_last"]), "missing term", "the gradient of the last cell state c is not taken over")
+    yield from substituted("dh_last", lambda a: 2 * a["dh_last"], "doubled", "the gradient of the last state h is added twice")
     yield from substituted("h_prev", lambda a: first_zero(a["h_prev"]), "missing term", "the initial state h0 is left out: it is taken as zero, or the first step skipped")
     yield from substituted("c_prev", lambda a: first_zero(a["c_prev"]), "missing term", "the initial cell state c0 is left out: it is taken as zero, or the first step skipped")
     for by, which in ((1, "before"), (-1, "after")):
         yield from substituted("real", lambda a, by=by: np.roll(a["real"], by, axis=0), "mask ignored", f"the mask of the step {which} is used")
-    for by in (1, -1):
-        gates = [name for name in ("i", "f", "o", "g", "r", "u", "n") if name in names]
-        if gates:
-            says = "the gates of another step are used: the cache is that of a neighbouring step"
-            yield Hypothesis(None, function, "stale cache", says, lambda a, by=by, gates=gates: {**a, **{g: np.roll(a[g], by, axis=0) for g in gates}})
+    yield from of_another_step(function, list(names))
+    for a, b in itertools.combinations([g for g in kind.gates if g in names], 2):
+        says = f"the gates {a} and {b} are exchanged: they are taken from the cache in another order than they were put there"
+        yield Hypothesis(None, function, "gate order", says, lambda q, a=a, b=b: {**q, a: q[b], b: q[a]})
+    yield from substituted("probs", lambda a: np.exp(a["logits"]) / np.exp(a["logits"]).sum(axis=1, keepdims=True), "axis", "the softmax runs over the batch, not over the vocabulary")
+    yield from substituted("probs", lambda a: np.exp(a["logits"]) / np.exp(a["logits"]).sum(axis=0, keepdims=True), "axis", "the softmax runs over time, not over the vocabulary")
+    yield from substituted("keep", lambda a: 1 - a["keep"], "dropout ignored", "the dropout mask is inverted")
     yield from substituted("u", lambda a: 1 - a["u"], "wrong variable", "u and 1 - u are exchanged")
     for by, which in ((1, "before"), (-1, "after")):
         yield from substituted("onehot", lambda a, by=by: np.roll(a["onehot"], by, axis=0), "time shift", f"the target of the step {which} is subtracted")
     yield from substituted("onehot", lambda a: a["onehot"] * a["real"], "mask ignored", "the target is not subtracted at padded positions")
     yield from substituted("smoothing", lambda a: 0.0, "missing term", "the label smoothing is left out in backward")
+
+
+def of_another_step(function: Callable, names: list[str]) -> Iterator[Hypothesis]:
+    """A cache of another step: the gates alone, or all that a step keeps."""
+    gates = [name for name in ("i", "f", "o", "g", "r", "u", "n") if name in names]
+    kept = [*gates, *(n for n in ("h_prev", "c_prev", "c", "tanh_c", "h", "zh_n", "rh", "x") if n in names)]
+    turns = {
+        "the step before (the first one from the last)": lambda q: np.roll(q, 1, axis=0),
+        "the step before": lambda q: np.concatenate([q[:1], q[:-1]]),
+        "the step after (the last one from the first)": lambda q: np.roll(q, -1, axis=0),
+        "the step after": lambda q: np.concatenate([q[1:], q[-1:]]),
+        "the last step": lambda q: np.repeat(q[-1:], len(q), axis=0),
+        "the first step": lambda q: np.repeat(q[:1], len(q), axis=0),
+        "the steps in reversed order": lambda q: q[::-1],
+    }
+    if not gates and "h_prev" not in names:
+        return
+    for chosen, what in ((gates, "the gates"), ([n for n in kept if n != "x"], "all that the cache keeps but x"), (kept, "the whole cache")):
+        for which, turn in turns.items():
+            if chosen:
+                says = f"{what} of {which} is used: a list of caches is read at the wrong place"
+                yield Hypothesis(None, function, "stale cache", says, lambda a, chosen=chosen, turn=turn: {**a, **{n: turn(a[n]) for n in chosen}})
 
 
 def shifted(a: np.ndarray, by: int) -> np.ndarray:
@@ -225,34 +251,10 @@ def first_zero(a: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(a[:1]), a[1:]])
 
 
-PAIRS = (  # mistakes that take two lines: both must be changed alike
-    ("dh_kept = np.zeros_like(dh) * (1 - real[t])", "dc_kept = np.zeros_like(dc) * (1 - real[t])", "mask ignored",
-     "padded steps stop the gradient: what they should hand on is lost"),
-    ("dh = dh", "dc = dc", "mask ignored", "the gradient of the state is not masked at padded steps"),
-    ("dh_kept = dh", "dc_kept = dc", "carry doubled",
-     "the old gradient of the state is kept beside what the step hands back (+= in place of =)"),
-)
-
-
-def pair_hypotheses(function: Callable) -> Iterator[Hypothesis]:
-    source = inspect.getsource(function)
-    right = {"dh_kept": "dh_kept = dh * (1 - real[t])", "dc_kept": "dc_kept = dc * (1 - real[t])",
-             "dh": "dh = dh * real[t]", "dc": "dc = dc * real[t]"}
-    for first, second, cause, says in PAIRS:
-        changed = source
-        for line in (first, second):
-            changed = changed.replace(right[line.split(" ")[0]], line)
-        if changed != source:
-            import ast
-
-            yield Hypothesis(None, compiled(ast.parse(changed).body[0]), cause, says)
-
-
 def hypotheses(function: Callable, kind: Kind, wrong: set[str], rare: bool = False) -> Iterator[Hypothesis]:
     """All single mistakes that could make just these blocks wrong: the usual ones, or the rare ones."""
     if not rare:
         yield from substitutions(function, kind)
-        yield from pair_hypotheses(function)
     own = {f"d{name}" for name in wrong}
     for edit in edits(function, sizes_for(kind)):
         if edit.rare != rare:
@@ -265,7 +267,9 @@ def hypotheses(function: Callable, kind: Kind, wrong: set[str], rare: bool = Fal
 
 def run_hypothesis(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Reference) -> dict[str, np.ndarray] | None:
     """The gradients that the mistake gives; None where it cannot be run (its shapes do not fit)."""
-    arguments = arguments_of(reference.backward, kind, reference, trial.run.douts)
+    if not trial.arguments or trial.arguments[0] is not reference:
+        trial.arguments = (reference, arguments_of(reference.backward, kind, reference, trial.run.douts))
+    arguments = trial.arguments[1]
     if h.change is not None:
         arguments = h.change(arguments)
     function = h.edit.run if h.edit is not None else h.function
@@ -348,36 +352,29 @@ def place_of(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Ref
 
 
 def first_difference(right: list, wrong: list, kind: Kind, trial: Trial) -> Place | None:
-    known: dict = {}
-    for name, t, value in right:
-        known.setdefault((name, t), []).append(value)
-    seen: dict = {}
+    """The first assignment of the right run that the wrong run makes otherwise, or not at all."""
+    made: dict = {}
     for name, t, value in wrong:
-        n = seen[name, t] = seen.get((name, t), -1) + 1
-        values = known.get((name, t), [])
-        if n >= len(values):
-            continue
-        expected = values[n]
-        if expected.shape != value.shape or not np.allclose(expected, value, rtol=1e-9, atol=1e-12, equal_nan=True):
-            last = n == len(values) - 1
-            return named_place(name, t, expected, value, kind, last and n > 0)
-    # a step that was never taken
-    missing = [key for key in known if key not in seen]
-    if missing:
-        name, t = missing[0]
-        return Place("dh" if kind.gates or "rnn" in kind.name else f"{name}", step=t)
+        made.setdefault((name, t), []).append(value)
+    seen: dict = {}
+    last = {(name, t): n for n, (name, t, _) in enumerate(right)}
+    for n, (name, t, expected) in enumerate(right):
+        k = seen[name, t] = seen.get((name, t), -1) + 1
+        values = made.get((name, t), [])
+        got = values[k] if k < len(values) else np.full(expected.shape, np.nan)
+        if expected.shape != got.shape or not np.allclose(expected, got, rtol=1e-9, atol=1e-12):
+            return named_place(name, t, expected, got, kind, trial, handed_back=k > 0 and last[name, t] == n)
     return None
 
 
-def named_place(name: str, t: int | None, expected: np.ndarray, got: np.ndarray, kind: Kind, carried: bool) -> Place:
+def named_place(name: str, t: int | None, expected: np.ndarray, got: np.ndarray, kind: Kind, trial: Trial, handed_back: bool) -> Place:
     node, gate = NODES.get(name, (name, ""))
     rows = None
     recurrence = bool(kind.gates) or kind.name.startswith("rnn")
     if expected.shape == got.shape and expected.ndim >= 2 and not name.startswith("dW"):
         differs = ~np.isclose(expected, got, rtol=1e-9, atol=1e-12)
-        batch = {True: 0, False: 0}[recurrence]
-        bad = np.flatnonzero(differs.any(axis=tuple(k for k in range(expected.ndim) if k != batch)))
-        if len(bad) < expected.shape[batch]:
+        bad = np.flatnonzero(differs.any(axis=tuple(range(1, expected.ndim))))
+        if len(bad) < expected.shape[0] and set(bad) != real_rows(trial, t):
             rows = tuple(map(int, bad))
         if name in ("dz", "dzx", "dz_ru") and kind.gates:
             side_by_side = kind.gates[:2] if name == "dz_ru" else kind.gates
@@ -385,15 +382,25 @@ def named_place(name: str, t: int | None, expected: np.ndarray, got: np.ndarray,
             letters = [g for k, g in enumerate(side_by_side) if differs[:, k * H : (k + 1) * H].any()]
             gate = "".join(letters) if len(letters) < len(kind.gates) else ""
     step = t
-    if recurrence and t is not None and (name in BEFORE or (carried and name in ("dh", "dc"))):
+    if recurrence and t is not None and (name in BEFORE or (handed_back and name in ("dh", "dc"))):
         step = t - 1  # it is the gradient of the state before step t
         if step < 0:
             node, step = f"{node}0", None
     if kind.steps:
         step = None
+    if kind.name.endswith("scores") and node == "dscores":
+        node = "dquery"  # the gradient of the scores came from outside; what is made of it is wrong
     if node.startswith(("dW", "db")) or (node == "dx" and not recurrence):
         step = rows = None
     return Place(node, step=step, gate=gate, rows=rows)
+
+
+def real_rows(trial: Trial, t: int | None) -> set[int]:
+    """The rows that are no padding at step t: where the others have no gradient, these are all rows."""
+    mask = trial.values.get("mask")
+    if mask is None or t is None or np.ndim(mask) < 2 or t >= len(mask):
+        return set()
+    return set(np.flatnonzero(np.asarray(mask)[t]).tolist())
 
 
 def observe_gates(forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard) -> Place | None:
@@ -442,10 +449,10 @@ def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial
         if not bad:
             continue
         rows = np.flatnonzero(differs[t].any(axis=-1))
-        chosen = tuple(map(int, rows)) if len(rows) < B else None
+        chosen = tuple(map(int, rows)) if len(rows) < B and set(rows) != real_rows(trial, t) else None
         node, gate = node_of_gates("".join(bad), kind)
         if kind.name.startswith("rnn"):
-            node = "dz" if t == T - 1 else "dh"
+            node, gate = "dz" if t == T - 1 else "dh", ""
         return Place(node, step=None if kind.steps else t, gate=gate, rows=chosen)
     for name in trial.wrong:
         node = {"h0": "dh0", "c0": "dc0", "h_prev": "dh0", "c_prev": "dc0"}.get(name, last.get(name, f"d{name}"))

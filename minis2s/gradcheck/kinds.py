@@ -122,14 +122,14 @@ def rnn_reference(v: dict, step: bool) -> Reference:
 def lstm_reference(v: dict, step: bool) -> Reference:
     x, real = over_time(v, "h0", step)
     h, c = (v["h_prev"], v["c_prev"]) if step else (v["h0"], v["c0"])
-    q = {name: [] for name in ("h_prev", "c_prev", "i", "f", "o", "g", "c", "tanh_c", "h")}
+    q = {name: [] for name in ("h_prev", "c_prev", "i", "f", "o", "g", "z_i", "z_f", "z_o", "z_g", "c", "tanh_c", "h")}
     for t in range(len(x)):
         q["h_prev"].append(h)
         q["c_prev"].append(c)
         zi, zf, zo, zg = np.split(x[t] @ v["Wx"] + h @ v["Wh"] + v["b"], 4, axis=1)
         i, f, o, g = sigmoid(zi), sigmoid(zf), sigmoid(zo), np.tanh(zg)
         c_new = f * c + i * g
-        for name, value in (("i", i), ("f", f), ("o", o), ("g", g), ("c", c_new), ("tanh_c", np.tanh(c_new))):
+        for name, value in (("i", i), ("f", f), ("o", o), ("g", g), ("c", c_new), ("tanh_c", np.tanh(c_new)), ("z_i", zi), ("z_f", zf), ("z_o", zo), ("z_g", zg)):
             q[name].append(value)
         h, c = blend(real[t], o * np.tanh(c_new), h), blend(real[t], c_new, c)
         q["h"].append(h)
@@ -143,14 +143,14 @@ def gru_reference(v: dict, step: bool) -> Reference:
     H = h.shape[1]
     after = v.get("reset_after", True)
     Wh_ru, Wh_n = v["Wh"][:, : 2 * H], v["Wh"][:, 2 * H :]
-    q = {name: [] for name in ("h_prev", "r", "u", "n", "zh_n", "rh", "h")}
+    q = {name: [] for name in ("h_prev", "r", "u", "n", "zh_n", "hWh_n", "rh", "h")}
     for t in range(len(x)):
         zx = x[t] @ v["Wx"] + v["bx"]
         ru = sigmoid(zx[:, : 2 * H] + h @ Wh_ru + v["bh"][: 2 * H])
         r, u = ru[:, :H], ru[:, H:]
         zh_n = h @ Wh_n + v["bh"][2 * H :]
         n = np.tanh(zx[:, 2 * H :] + (r * zh_n if after else (r * h) @ Wh_n + v["bh"][2 * H :]))
-        for name, value in (("h_prev", h), ("r", r), ("u", u), ("n", n), ("zh_n", zh_n), ("rh", r * h)):
+        for name, value in (("h_prev", h), ("r", r), ("u", u), ("n", n), ("zh_n", zh_n), ("hWh_n", h @ Wh_n), ("rh", r * h)):
             q[name].append(value)
         h = blend(real[t], (1 - u) * n + u * h, h)
         q["h"].append(h)
@@ -171,7 +171,7 @@ def recurrent(name: str, gates: str, states: int, biases: tuple[str, ...], refer
         zero = np.zeros_like(ref.quantities["h"][0])
         dhs, *last = [None, *douts] if step else douts
         given = {"dhs": np.zeros_like(ref.quantities["h"]) if dhs is None else dhs}
-        for key, d in zip(("dh", "dc"), [*last, None, None][:states], strict=False):
+        for key, d in zip(("dh_last", "dc_last"), [*last, None, None][:states], strict=False):
             given[key] = zero if d is None else d
         return given
 
@@ -350,7 +350,7 @@ def cross_entropy_kind() -> Kind:
         shifted = logits - logits.max(axis=-1, keepdims=True)
         log_probs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         loss = (real * -(target * log_probs).sum(axis=-1, keepdims=True)).sum() / count
-        q = {"probs": probs, "onehot": onehot, "smoothing": smoothing, "real": real, "count": count}
+        q = {"logits": logits, "probs": probs, "onehot": onehot, "smoothing": smoothing, "real": real, "count": count}
         return Reference([np.asarray(loss)], q, tb.cross_entropy_backward)
 
     return Kind(
@@ -369,7 +369,7 @@ def linear_kind() -> Kind:
         x = v["x"].reshape(-1, v["x"].shape[-1])
         b = 0.0 if v.get("b") is None else v["b"]
         out = (x @ v["W"] + b).reshape(*v["x"].shape[:-1], v["W"].shape[1])
-        return Reference([out], {"x": x, "W": v["W"]}, tb.linear_backward)
+        return Reference([out], {"x": x, "W": v["W"], "b": b}, tb.linear_backward)
 
     def downstream(results, v: dict) -> dict:
         dx, dW, db = results
@@ -414,7 +414,7 @@ def dropout_kind() -> Kind:
 def tanh_kind() -> Kind:
     def reference(v: dict) -> Reference:
         a = np.tanh(v["z"])
-        return Reference([a], {"a": a}, tb.tanh_backward)
+        return Reference([a], {"z": v["z"], "a": a}, tb.tanh_backward)
 
     return Kind(
         "tanh", {"z": "TBD"}, (), {"a": "TBD"}, ("plain",), lambda rng, setting: {"z": rng.standard_normal((T, B, D))},

@@ -148,7 +148,7 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
     parameters = layer.parameters()
     if not parameters:
         return []
-    kept, layer.zero_grad = layer.zero_grad, lambda: None
+    layer.zero_grad = lambda: None  # on this object only, over the method of its class
     try:
         before = {name: np.array(p.grad) for name, p in parameters.items()}
         _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})

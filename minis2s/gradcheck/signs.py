@@ -14,11 +14,14 @@ from minis2s.gradcheck.diagnose import Cause
 CLOSE = 1e-8
 
 
-def read_signs(pairs: dict[str, tuple[np.ndarray, np.ndarray]], axes: dict[str, str], sizes: dict[str, int]) -> list[Cause]:
+def read_signs(
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]], axes: dict[str, str], sizes: dict[str, int], values: dict | None = None
+) -> list[Cause]:
     """Causes that the wrong blocks point to, best first.
 
     pairs: (got, expected) of every block that can be compared, right ones too. axes: letters of the axes
     of a block, where known. sizes: numbers by which a gradient may be off, by name ("the batch size B").
+    values: the blocks themselves, where known: a decay adds a multiple of them to their gradient.
     """
     wrong = {name: pair for name, pair in pairs.items() if not agree(*pair)}
     if not wrong:
@@ -36,6 +39,12 @@ def read_signs(pairs: dict[str, tuple[np.ndarray, np.ndarray]], axes: dict[str, 
             causes.append(Cause("wrong variable", f"the gradients of {a} and {b} are exchanged", "certain"))
     for name, (got, expected) in wrong.items():
         causes += of_one_block(name, got, expected, axes.get(name, ""), sizes)
+        value = (values or {}).get(name)
+        if isinstance(value, np.ndarray) and value.shape == got.shape and np.isfinite(got).all():
+            share = constant_ratio(got - expected, value)
+            if share is not None:
+                says = f"{share:.4g} times {name} itself is added to its gradient (weight decay does not belong there)"
+                causes.append(Cause("extra term", says, "certain"))
     return causes
 
 
@@ -88,6 +97,9 @@ def of_one_block(name: str, got: np.ndarray, expected: np.ndarray, letters: str,
     ratio = constant_ratio(got, expected)
     if ratio is not None:
         return [of_a_ratio(ratio, f"the gradient of {name}", sizes, False)]
+    limit = float(np.abs(got).max())
+    if (np.abs(expected) > limit * 1.001).sum() > 1 and agree(got, np.clip(expected, -limit, limit)):
+        return [Cause("clipping", f"the gradient of {name} is clipped to {limit:.6g}: clipping belongs into the training loop", "certain")]
     if got.ndim == 2 and got.shape[0] == got.shape[1] and agree(got.T, expected):
         return [Cause("transpose", f"the gradient of {name} is transposed", "likely")]
     for axis, letter in enumerate(letters if len(letters) == got.ndim else ""):

@@ -14,9 +14,11 @@ ends in _kept is what a padded step hands on. Gradients have their variable's na
 import numpy as np
 
 
-def rnn_backward(dhs, dh, x, h_prev, h, Wx, Wh, real):
+def rnn_backward(dhs, dh_last, x, h_prev, h, Wx, Wh, real):
     """h = tanh(x Wx + h_prev Wh + b) (Elman 1990)."""
     dx, dWx, dWh, db = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
+    # after the last step the state has the gradient that comes from outside
+    dh = dh_last
     for t in reversed(range(len(x))):
         # h goes to the output of step t and to step t + 1: both gradients add up
         dh = dh + dhs[t]
@@ -35,9 +37,12 @@ def rnn_backward(dhs, dh, x, h_prev, h, Wx, Wh, real):
     return dx, dh, dWx, dWh, db
 
 
-def lstm_backward(dhs, dh, dc, x, h_prev, c_prev, i, f, o, g, c, tanh_c, h, Wx, Wh, real):
+def lstm_backward(dhs, dh_last, dc_last, x, h_prev, c_prev, i, f, o, g, z_i, z_f, z_o, z_g, c, tanh_c, h, Wx, Wh, real):
     """c = f c_prev + i g; h = o tanh(c) (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
     dx, dWx, dWh, db = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
+    # after the last step the state has the gradient that comes from outside
+    dh = dh_last
+    dc = dc_last
     for t in reversed(range(len(x))):
         # h goes to the output of step t and to step t + 1: both gradients add up
         dh = dh + dhs[t]
@@ -73,10 +78,12 @@ def lstm_backward(dhs, dh, dc, x, h_prev, c_prev, i, f, o, g, c, tanh_c, h, Wx, 
     return dx, dh, dc, dWx, dWh, db
 
 
-def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_ru, Wh_n, real):
+def gru_backward(dhs, dh_last, x, h_prev, r, u, n, zh_n, hWh_n, rh, h, Wx, Wh, Wh_ru, Wh_n, real):
     """n = tanh(zx_n + r (h_prev Wh_n + bh_n)); h = (1 - u) n + u h_prev (Cho et al. 2014, reset after)."""
     dx, dWx, dWh = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
     dbx, dbh = np.zeros_like(Wh[0]), np.zeros_like(Wh[0])
+    # after the last step the state has the gradient that comes from outside
+    dh = dh_last
     for t in reversed(range(len(x))):
         # h goes to the output of step t and to step t + 1: both gradients add up
         dh = dh + dhs[t]
@@ -97,11 +104,11 @@ def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_ru, Wh_n, real
         # zx = x Wx + bx; the gates lie side by side: r, u, n
         dz_ru = np.concatenate([dz_r, dz_u], axis=1)
         dzx = np.concatenate([dz_ru, dz_n], axis=1)
+        dzh = np.concatenate([dz_ru, dzh_n], axis=1)
         dx[t] = dzx @ Wx.T
         dWx = dWx + x[t].T @ dzx
         dbx = dbx + dzx.sum(axis=0)
         # zh = h_prev Wh + bh; its part of n is scaled by r
-        dzh = np.concatenate([dz_ru, dzh_n], axis=1)
         dWh = dWh + h_prev[t].T @ dzh
         dbh = dbh + dzh.sum(axis=0)
         dh_prev = dh_prev + dz_ru @ Wh_ru.T
@@ -110,10 +117,12 @@ def gru_backward(dhs, dh, x, h_prev, r, u, n, zh_n, h, Wx, Wh, Wh_ru, Wh_n, real
     return dx, dh, dWx, dWh, dbx, dbh
 
 
-def gru_before_backward(dhs, dh, x, h_prev, r, u, n, rh, h, Wx, Wh, Wh_ru, Wh_n, real):
+def gru_before_backward(dhs, dh_last, x, h_prev, r, u, n, rh, h, Wx, Wh, Wh_ru, Wh_n, real):
     """n = tanh(zx_n + (r h_prev) Wh_n + bh_n); h = (1 - u) n + u h_prev (Cho et al. 2014, reset before)."""
     dx, dWx, dWh_ru, dWh_n = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh_ru), np.zeros_like(Wh_n)
     dbx, dbh = np.zeros_like(Wx[0]), np.zeros_like(Wx[0])
+    # after the last step the state has the gradient that comes from outside
+    dh = dh_last
     for t in reversed(range(len(x))):
         # h goes to the output of step t and to step t + 1: both gradients add up
         dh = dh + dhs[t]
@@ -260,7 +269,7 @@ def additive_attention_backward(dcontext, query, memory, keys, Wq, v, z, a, weig
 # -- the rest ------------------------------------------------------------------------------------------
 
 
-def cross_entropy_backward(dloss, probs, onehot, smoothing, real, count):
+def cross_entropy_backward(dloss, logits, probs, onehot, smoothing, real, count):
     """loss = sum of real * surprise / count; surprise = -sum_v target log p (count = 1 for the sum)."""
     V = probs.shape[-1]
     # target distribution
@@ -271,7 +280,7 @@ def cross_entropy_backward(dloss, probs, onehot, smoothing, real, count):
     return (dlogits,)
 
 
-def linear_backward(dout, x, W):
+def linear_backward(dout, x, W, b):
     """out = x W + b, with x (N, D)."""
     dx = dout @ W.T
     dW = x.T @ dout
@@ -293,7 +302,7 @@ def dropout_backward(dout, keep, p):
     return (dx,)
 
 
-def tanh_backward(da, a):
+def tanh_backward(da, z, a):
     """a = tanh(z)."""
     dz = da * (1 - a**2)
     return (dz,)

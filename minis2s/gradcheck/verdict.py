@@ -262,7 +262,7 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
         how = ": it is doubled, so the gradients of the first call are still there" if doubled else ""
         found.append(Finding(
             False, f"calling backward twice gives another gradient of {', '.join(names)} the second time{how}",
-            "not cleared" if doubled else "aliased",
+            "not cleared" if doubled else "aliased", f"d{names[0].rpartition('.')[2]}",
         ))
     _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
     other = {name: (x + 0.3 * rng.standard_normal(x.shape)).astype(x.dtype) for name, x in blocks.items()}
@@ -272,7 +272,7 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
         found.append(Finding(
             False,
             f"after another forward call the gradient of {', '.join(names)} is that of the other call: backward must use "
-            "its cache only, nothing that is kept between calls", "stale cache",
+            "its cache only, nothing that is kept between calls", "stale cache", f"d{names[0].rpartition('.')[2]}",
         ))
     return found
 

@@ -1,0 +1,300 @@
+"""The changes of one line: everything in an expression that somebody may get wrong, at one spot at a time.
+
+`statement_changes` yields them as syntax trees with a note of what was done; words.py says what each
+means, edits.py puts them back into the function.
+"""
+
+import ast
+import copy
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+LOOP_VARIABLE = "t"
+NOT_VARIABLES = {"np", "range", "reversed", "len"}
+GATE_NAMES = ("i", "f", "o", "g", "r", "u", "n")
+# Changes that few make: tried only when no other explains the numbers.
+RARE = ("factor added", "term added", "ones", "rows", "skipped")
+
+
+class Change(NamedTuple):
+    """One rewritten expression: how, and what was there."""
+
+    node: ast.expr
+    how: str
+    what: str = ""  # the part that was dropped, doubled, replaced
+    by: str = ""  # what stands there now
+
+
+def is_equation(statement: ast.Assign) -> bool:
+    """Is it a line of mathematics, and not one that makes room for results or measures a size?"""
+    value = ast.unparse(statement.value)
+    return not isinstance(statement.targets[0], ast.Tuple) and not value.startswith(("np.zeros_like", "probs.shape"))
+
+
+def assigned(statement: ast.stmt) -> str:
+    """The name that a line computes; of a loop, its variable."""
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    return target.id
+
+
+def interchangeable(function: ast.FunctionDef) -> dict[bool, list[str]]:
+    """Names that may be mistaken for each other: those indexed with [t], and the others.
+
+    Whether the shapes fit is found out by running the change: one that does not run is no candidate.
+    """
+    over_time, plain = set(), set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            over_time.add(node.value.id)
+        elif isinstance(node, ast.Name) and node.id not in NOT_VARIABLES:
+            plain.add(node.id)
+    plain |= {arg.arg for arg in function.args.args}
+    over_time |= {arg.arg for arg in function.args.args if arg.arg in ("h", "c", "h_prev", "n", "u")}
+    return {True: sorted(over_time), False: sorted(plain - over_time)}
+
+
+# -- the changes of one statement --------------------------------------------------------------------
+
+
+def loops(statement: ast.For) -> Iterator[Change]:
+    """A loop that runs in the other direction, or misses a step."""
+    text = ast.unparse(statement.iter)
+    if not text.startswith("reversed(range("):
+        return
+    inner = text[len("reversed(range(") : -2]
+    yield Change(expression(f"range({inner})"), "time shift", "the loop runs forward in time, from the first step to the last")
+    yield Change(expression(f"reversed(range({inner} - 1))"), "time shift", "the loop leaves out the last step")
+    yield Change(expression(f"reversed(range(1, {inner}))"), "time shift", "the loop leaves out the first step")
+
+
+def expression(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def statement_changes(statement: ast.Assign, names: dict[bool, list[str]], sizes) -> Iterator[Change]:
+    value = statement.value
+    yield from rewrites(value, names)
+    text = ast.unparse(value)
+    yield Change(expression(f"-({text})"), "sign")
+    for factor in ("2", "0.5"):
+        yield Change(expression(f"{factor} * ({text})"), "scaled", text, f"times {factor}")
+    over_time = [f"{name}[t]" for name in names[True]] if LOOP_VARIABLE in names[False] else []
+    for other in [*over_time, *names[False]]:
+        if other != LOOP_VARIABLE:
+            yield Change(expression(f"({text}) * {other}"), "factor added", other)
+            yield Change(expression(f"({text}) * (1 - {other})"), "factor added", f"1 - {other}")
+            yield Change(expression(f"({text}) + {other}"), "term added", other)
+            if other.startswith("d") and len(text) > len(other):
+                yield Change(expression(f"1.0 * {other}"), "skipped", other)
+    # of a sum that grows from step to step, it is what is added that may be scaled
+    variable = assigned(statement)
+    kept, plus, added = text.partition(" + ")
+    before, added = (f"{kept} + ", added) if plus and kept == variable and variable.startswith(("dW", "db")) else ("", text)
+    for letter, size in sizes:
+        yield Change(expression(f"{before}({added}) / ({size})"), "scaled", text, f"divided by {letter}")
+        yield Change(expression(f"{before}({added}) * ({size})"), "scaled", text, f"times {letter}")
+    if before:
+        yield Change(expression(f"{before}2 * ({added})"), "scaled", text, "times 2")
+        yield Change(expression(f"{before}0.5 * ({added})"), "scaled", text, "times 0.5")
+
+
+def rewrites(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
+    """Every change of an expression at one spot, whole expressions as the result."""
+    yield from here(node, names)
+    for field, child in ast.iter_fields(node):
+        if isinstance(child, ast.expr) and not (isinstance(node, ast.Subscript) and field == "value"):
+            if isinstance(node, ast.Call) and field == "func":
+                # (expression).sum(...): the expression is part of the line, the method is not
+                if isinstance(child, ast.Attribute):
+                    for change in rewrites(child.value, names):
+                        func = copy.copy(child)
+                        func.value = change.node
+                        yield change._replace(node=replaced(node, "func", func))
+                continue
+            for change in rewrites(child, names):
+                yield change._replace(node=replaced(node, field, change.node))
+        elif isinstance(child, list) and field == "args":
+            for k, item in enumerate(child):
+                for change in rewrites(item, names):
+                    items = [*child[:k], change.node, *child[k + 1 :]]
+                    yield change._replace(node=replaced(node, field, items))
+
+
+def replaced(node: ast.AST, field: str, value) -> ast.AST:
+    new = copy.copy(node)
+    setattr(new, field, value)
+    return new
+
+
+def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
+    """The changes of the outermost operation of an expression."""
+    text = ast.unparse(node)
+    if isinstance(node, ast.BinOp):
+        left, right = node.left, node.right
+        a, b = ast.unparse(left), ast.unparse(right)
+        yield from of_an_operation(node, left, right, a, b, names)
+    elif isinstance(node, ast.Subscript):
+        if isinstance(node.value, ast.Name) and ast.unparse(node.slice) == LOOP_VARIABLE:
+            name = node.value.id
+            for other in names[True]:
+                if other != name:
+                    yield Change(expression(f"{other}[t]"), "variable", text, f"{other}[t]")
+            for index in ("t - 1", f"(t + 1) % len({name})", f"min(t + 1, len({name}) - 1)", f"len({name}) - 1 - t"):
+                yield Change(expression(f"{name}[{index}]"), "step", text, f"{name}[{index}]")
+            for index, there in (("t - 1", "t > 0"), ("t + 1", f"t + 1 < len({name})")):
+                yield Change(expression(f"({name}[{index}] if {there} else 0 * {text})"), "step", text, f"{name}[{index}]")
+            yield Change(expression(f"np.roll({text}, 1, axis=0)"), "rows", text)
+            yield Change(expression(f"np.roll({text}, -1, axis=0)"), "rows", text)
+            yield Change(expression(f"np.tanh({text})"), "variable", text, f"tanh({text})")
+            yield Change(expression(f"(1 - {text})"), "variable", text, f"1 - {text}")
+            if name.endswith("_prev"):
+                yield Change(expression(f"{name}[max(t, 1)]"), "step", text, f"{name[0]}[0] at the first step")
+        elif isinstance(node.value, ast.Name) and ":" in text + "..." and node.value.id in names[False]:
+            # dscores[..., None]: another name in the brackets' stead
+            for other in names[False]:
+                if other != node.value.id:
+                    yield Change(replaced(node, "value", ast.Name(other, ast.Load())), "variable", node.value.id, other)
+    elif isinstance(node, ast.Name):
+        for other in names[False]:
+            if other != node.id:
+                yield Change(expression(other), "variable", node.id, other)
+        yield Change(expression(f"np.zeros_like({node.id})"), "zero", node.id)
+        yield Change(expression(f"np.ones_like({node.id})"), "ones", node.id)
+        if node.id in ("keep", "weights", "real", "p"):
+            yield Change(expression(f"(1 - {node.id})"), "variable", node.id, f"1 - {node.id}")
+        if node.id == "V":
+            yield Change(expression("(V - 1)"), "variable", "V", "V - 1")
+        if node.id == "scale":
+            yield Change(expression("(1 / scale)"), "scaled", "scale", "1 / scale")
+            for letter, size in (("S", "keys.shape[1]"), ("S", "memory.shape[1]"), ("T", "query.shape[1]"), ("B", "len(query)")):
+                yield Change(expression(f"{size} ** -0.5"), "scaled", "scale", f"one over the root of {letter}")
+            yield Change(expression("scale**2"), "scaled", "scale", "scale * scale: it is applied twice")
+            yield Change(expression("scale**0.5"), "scaled", "scale", "the root of scale")
+    elif isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
+        yield Change(node.value, "transpose", text, ast.unparse(node.value))  # runs where it is square
+        W = ast.unparse(node.value)
+        yield Change(expression(f"untransposed({W})"), "transpose", text, W)
+        yield Change(expression(f"{W}.reshape({W}.mT.shape)"), "transpose", text, f"{W} reshaped")
+    elif isinstance(node, ast.Call) and text.startswith("np.concatenate(["):
+        parts = node.args[0].elts
+        stacked = f"np.stack({ast.unparse(node.args[0])}, axis=2).reshape(len({ast.unparse(parts[0])}), -1)"
+        yield Change(expression(stacked), "interleaved", text)
+        letters = [ast.unparse(part).rsplit("_", 1)[-1] for part in parts]
+        for order in itertools.permutations(range(len(parts))):
+            if list(order) != sorted(order):
+                shuffled = ast.List([parts[k] for k in order], ast.Load())
+                new = replaced(node, "args", [shuffled, *node.args[1:]])
+                yield Change(new, "order", ", ".join(letters), ", ".join(letters[k] for k in order))
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sum":
+        summed = ast.unparse(node.func.value)
+        arguments = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        axis, keep = arguments["axis"], arguments.get("keepdims", "False")
+        yield Change(expression(f"({summed}).mean(axis={axis}, keepdims={keep})"), "mean", summed)
+        yield Change(node.func.value, "sum dropped", summed)
+        if summed == "dweights * weights":
+            yield Change(expression(f"dweights.mean(axis={axis}, keepdims={keep})"), "factor dropped", "weights")
+        for k in (0, -1):
+            yield Change(expression(f"np.take({summed}, [{k}], axis={axis}).sum(axis={axis}, keepdims={keep})"), "one row", summed)
+        for other in ("0", "1", "2", "None", "(0, 2)", "(1, 2)"):
+            if other != axis:
+                yield Change(
+                    expression(f"np.sum({summed}, axis={other}, keepdims={keep})"), "axis", axis, other
+                )
+
+
+COUNTS = (  # by which the loss may wrongly be divided
+    ("len(real)", "the number of steps T"),
+    ("real.size", "T * B, padding included"),
+    ("(real.size / len(real))", "the batch size B"),
+    ("real.sum(axis=0)", "each sentence's own length"),
+    ("(real.sum(axis=0) * real.shape[1])", "each sentence's own length and the batch size"),
+)
+
+
+def of_an_operation(
+    node: ast.BinOp, left: ast.expr, right: ast.expr, a: str, b: str, names: dict[bool, list[str]]
+) -> Iterator[Change]:
+    def again(op: ast.operator, left=left, right=right) -> ast.expr:
+        return ast.BinOp(left, op, right)
+
+    match node.op:
+        case ast.Mult():
+            yield Change(left, "factor dropped", b)
+            yield Change(right, "factor dropped", a)
+            # d * y * (1 - y), the derivative of the sigmoid
+            if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and b == f"1 - {ast.unparse(left.right)}":
+                d, y = ast.unparse(left.left), ast.unparse(left.right)
+                yield Change(expression(f"{d}"), "derivative", f"{y} * (1 - {y})", "1")
+                letter = y.removesuffix("[t]")
+                if letter in GATE_NAMES:
+                    for other in GATE_NAMES:
+                        if other != letter and other in names[True]:
+                            yield Change(expression(f"{d} * {other}[t] * (1 - {other}[t])"), "derivative", f"{y} * (1 - {y})", f"that of {other}")
+                    if f"z_{letter}" in names[True]:
+                        z = f"z_{letter}[t]"
+                        yield Change(expression(f"{d} * {z} * (1 - {z})"), "derivative", f"{y} * (1 - {y})", f"{z} * (1 - {z}), of the pre-activation")
+                yield Change(expression(f"{d} * (1 - {y}**2)"), "derivative", f"{y} * (1 - {y})", f"1 - {y}**2, that of tanh")
+                yield Change(
+                    expression(f"{d} * sigmoid({y}) * (1 - sigmoid({y}))"),
+                    "derivative", f"{y} * (1 - {y})", f"sigmoid({y}) * (1 - sigmoid({y})): the sigmoid is applied twice",
+                )
+        case ast.Div():
+            yield Change(left, "factor dropped", f"1 / ({b})")
+            yield Change(again(ast.Mult()), "scaled", b, "multiplied, not divided")
+            if b == "count":
+                for other, words in COUNTS:
+                    yield Change(again(ast.Div(), right=expression(other)), "count", b, words)
+                yield Change(again(ast.Div(), left=again(ast.Div())), "count", b, "the number of tokens, twice")
+        case ast.Add():
+            yield Change(left, "term dropped", b)
+            yield Change(right, "term dropped", a)
+            yield Change(again(ast.Sub()), "sign", b)
+            yield Change(again(ast.Sub(), right, left), "sign", a)
+            if LOOP_VARIABLE in names[False]:
+                for when, words in (("t == len(x) - 1", "at the last step only"), ("t != len(x) - 1", "at every step but the last"), ("t != 0", "at every step but the first"), ("t == 0", "at the first step only")):
+                    yield Change(expression(f"{a} + ({b}) * ({when})"), "sometimes", b, words)
+            yield Change(expression(f"2 * ({a}) + {b}"), "doubled", a)
+            yield Change(expression(f"{a} + 2 * ({b})"), "doubled", b)
+        case ast.Sub():
+            yield Change(left, "term dropped", b)
+            if a != "1":
+                yield Change(ast.UnaryOp(ast.USub(), right), "term dropped", a)
+            yield Change(right, "one minus" if a == "1" else "term dropped", a, b)
+            yield Change(again(ast.Add()), "sign", b)
+            if (a, b) == ("probs", "target"):
+                yield Change(expression("(probs - target) * onehot"), "one column", "probs - target")
+                for wrong, words in (
+                    ("(probs - target) * probs * (1 - probs)", "times p * (1 - p): the softmax is derived twice"),
+                    ("probs * (1 - probs)", "p * (1 - p), the derivative of a sigmoid"),
+                    ("(-target / probs)", "that of the logarithm alone: the softmax is not derived"),
+                    ("-target", "without the probabilities"),
+                ):
+                    yield Change(expression(wrong), "derivative", "probs - target", words)
+            if a == "1" and isinstance(right, ast.BinOp) and isinstance(right.op, ast.Pow):
+                y = ast.unparse(right.left)
+                yield Change(expression(f"1 - np.tanh({y})**2"), "derivative", f"1 - {y}**2", f"1 - tanh({y})**2: tanh is applied twice")
+                yield Change(expression(f"{y} * (1 - {y})"), "derivative", f"1 - {y}**2", f"{y} * (1 - {y}), that of the sigmoid")
+                yield Change(expression(f"1 - {y}"), "derivative", f"1 - {y}**2", f"1 - {y}")
+                yield Change(expression(y), "derivative", f"1 - {y}**2", y)
+                yield Change(expression(f"np.sqrt(1 - {y} ** 2)"), "derivative", f"1 - {y}**2", f"the root of 1 - {y}**2: 1 / cosh, not squared")
+                z = "z" if y == "a" else f"z_{y}"
+                if z.removesuffix("[t]") in names[y.endswith("[t]")]:
+                    yield Change(expression(f"1 - {z} ** 2"), "derivative", f"1 - {y}**2", f"1 - {z}**2, of the pre-activation")
+                if y == "tanh_c[t]":
+                    yield Change(expression("1 - np.tanh(o[t] * tanh_c[t]) ** 2"), "derivative", f"1 - {y}**2", "1 - tanh(h)**2")
+            else:
+                yield Change(again(ast.Sub(), right, left), "sign", f"{a} - {b}")
+        case ast.MatMult():
+            yield Change(expression(f"(({b}).mT @ ({a}).mT)"), "transpose", f"{a} @ {b}", f"({b}).T @ ({a}).T")
+            yield Change(left, "factor dropped", b)
+            yield Change(expression(f"(({b}).mT @ ({a}).mT).reshape(({a} @ {b}).shape)"), "transpose", f"{a} @ {b}", "the transpose, reshaped")
+            if a.endswith(".T") and not a.endswith(".mT"):
+                yield Change(expression(f"np.outer(({a[:-2]}).sum(axis=0), ({b}).sum(axis=0))"), "axis", f"{a} @ {b}", "the sums over the batch, taken before the product")
+            if a.endswith(".mT"):  # a sum over all queries
+                for which, at in (("last", "-1:"), ("first", ":1")):
+                    yield Change(expression(f"({a})[..., {at}] @ ({b})[:, {at}]"), "one of many", which)
+            else:
+                yield Change(expression(f"({a}) @ ({b})[:, ::-1]"), "reversed", b)
