@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         metavar="FILE.py[:NAME]",
-        help="a Python file with KIND_forward and KIND_backward, as lstm_forward; all kinds found are checked",
+        help="a Python file with KIND_forward and KIND_backward, as lstm_forward; all are checked",
     )
     parser.add_argument(
         "--list", action="store_true", help="show the kinds, with the arguments of their functions"

@@ -56,6 +56,21 @@ def one_line(error: BaseException) -> str:
         return "no message"
 
 
+class ToStderr(io.TextIOBase):
+    """What is printed goes to stderr, and ends with a line end, so that our own words begin a line."""
+
+    in_a_line = False
+
+    def write(self, text: str) -> int:
+        if text:
+            self.in_a_line = not text.endswith("\n")
+        return sys.stderr.write(text)
+
+    def end(self) -> None:
+        if self.in_a_line:
+            self.write("\n")
+
+
 @contextlib.contextmanager
 def student_file(path: Path, seconds: float) -> Iterator[ModuleType]:
     """The module that the file makes. What it prints goes to stderr.
@@ -68,21 +83,24 @@ def student_file(path: Path, seconds: float) -> Iterator[ModuleType]:
     module.__file__ = str(path)
     folder = str(path.resolve().parent)
     with (
-        mock.patch.dict(sys.modules, {MODULE: module}),  # dataclasses look their module up
+        contextlib.ExitStack() as after,
         mock.patch.object(sys, "path", [folder, *sys.path]),
         mock.patch.object(sys, "argv", [str(path)]),
         mock.patch.object(sys, "stdin", io.StringIO()),
         mock.patch.dict(os.environ, {"MPLBACKEND": "Agg"}),
     ):
-        here = Path.cwd()
+        here, printed = Path.cwd(), ToStderr()
+        sys.modules[MODULE] = module  # dataclasses look their module up
+        after.callback(sys.modules.pop, MODULE, None)
         try:
-            with contextlib.redirect_stdout(sys.stderr), Guard(seconds).alarm(seconds, "the import"):
+            with contextlib.redirect_stdout(printed), Guard(seconds).alarm(seconds, "the import"):
                 exec(code, vars(module))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise UserError(why_not(path, error, seconds)) from error
         finally:
+            printed.end()
             os.chdir(here)  # the files that we write are named from here
         if figures_drawn():
             print(

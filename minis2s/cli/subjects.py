@@ -92,9 +92,14 @@ def pairs_in(module: ModuleType) -> Found:
         ):
             halves.setdefault(stem, {})[half] = value
     pairs = {stem: (h["forward"], h["backward"]) for stem, h in halves.items() if len(h) == 2}
-    for value in vars(module).values():
-        if isinstance(value, Op) and (value.forward, value.backward) not in pairs.values():
-            pairs.setdefault(value.name, (value.forward, value.backward))
+    for op in [value for value in vars(module).values() if isinstance(value, Op)]:
+        functions = (op.forward, op.backward)
+        same = next((stem for stem, pair in pairs.items() if pair == functions), None)
+        if same is not None and kind_named(op.name) and not kind_named(same):
+            del pairs[same]  # one pair under two names: the one that says its kind is kept
+            same = None
+        if same is None:
+            pairs.setdefault(op.name, functions)
     alone = {stem: next(iter(h)) for stem, h in halves.items() if len(h) == 1 and not ours(*h.values())}
     return Found(
         {stem: pair for stem, pair in pairs.items() if not ours(*pair)},
@@ -129,10 +134,11 @@ def named_subject(module: ModuleType, path: Path, name: str, kind: str | None) -
         raise UserError(f"{path}: {name} is a class: name an instance of it, a Layer, or a pair of functions")
     if value is not None:
         raise UserError(
-            f"{path}: {name} is a {type(value).__name__}: expected an Op, a pair (forward, backward), a Layer, "
-            f"or the functions {name}_forward and {name}_backward"
+            f"{path}: {name} is a {type(value).__name__}: expected an Op, a pair (forward, backward), "
+            f"a Layer, or the functions {name}_forward and {name}_backward"
         )
-    there = [n for n in [*pairs_in(module).pairs, *vars(module)] if n and not n.startswith("_")]
+    found = pairs_in(module)
+    there = [n for n in [*found.pairs, *found.halves, *vars(module)] if n and not n.startswith("_")]
     raise UserError(
         f"{path} has neither {name} nor {name}_forward and {name}_backward{did_you_mean(name, there)}"
     )
