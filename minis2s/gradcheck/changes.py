@@ -81,14 +81,6 @@ def statement_changes(statement: ast.Assign, names: dict[bool, list[str]], sizes
     yield Change(expression(f"-({text})"), "sign")
     for factor in ("2", "0.5"):
         yield Change(expression(f"{factor} * ({text})"), "scaled", text, f"times {factor}")
-    over_time = [f"{name}[t]" for name in names[True]] if LOOP_VARIABLE in names[False] else []
-    for other in [*over_time, *names[False]]:
-        if other != LOOP_VARIABLE:
-            yield Change(expression(f"({text}) * {other}"), "factor added", other)
-            yield Change(expression(f"({text}) * (1 - {other})"), "factor added", f"1 - {other}")
-            yield Change(expression(f"({text}) + {other}"), "term added", other)
-            if other.startswith("d") and len(text) > len(other):
-                yield Change(expression(f"1.0 * {other}"), "skipped", other)
     # of a sum that grows from step to step, it is what is added that may be scaled
     variable = assigned(statement)
     kept, plus, added = text.partition(" + ")
@@ -99,6 +91,20 @@ def statement_changes(statement: ast.Assign, names: dict[bool, list[str]], sizes
     if before:
         yield Change(expression(f"{before}2 * ({added})"), "scaled", text, "times 2")
         yield Change(expression(f"{before}0.5 * ({added})"), "scaled", text, "times 0.5")
+
+
+def rare_changes(statement: ast.Assign, names: dict[bool, list[str]]) -> Iterator[Change]:
+    """A factor or a term too much, a line replaced by another gradient, and what `rewrites` marks as rare."""
+    yield from rewrites(statement.value, names)
+    text = ast.unparse(statement.value)
+    over_time = [f"{name}[t]" for name in names[True]] if LOOP_VARIABLE in names[False] else []
+    for other in [*over_time, *names[False]]:
+        if other != LOOP_VARIABLE:
+            yield Change(expression(f"({text}) * {other}"), "factor added", other)
+            yield Change(expression(f"({text}) * (1 - {other})"), "factor added", f"1 - {other}")
+            yield Change(expression(f"({text}) + {other}"), "term added", other)
+            if other.startswith("d") and len(text) > len(other):
+                yield Change(expression(f"1.0 * {other}"), "skipped", other)
 
 
 def rewrites(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
@@ -140,7 +146,7 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
         if isinstance(node.value, ast.Name) and ast.unparse(node.slice) == LOOP_VARIABLE:
             name = node.value.id
             for other in names[True]:
-                if other != name:
+                if other not in (name, "real"):  # with padding masked before, real is as good as leaving it out
                     yield Change(expression(f"{other}[t]"), "variable", text, f"{other}[t]")
             for index in ("t - 1", f"(t + 1) % len({name})", f"min(t + 1, len({name}) - 1)", f"len({name}) - 1 - t"):
                 yield Change(expression(f"{name}[{index}]"), "step", text, f"{name}[{index}]")

@@ -22,6 +22,7 @@ from minis2s.gradcheck.diagnose import (
     run_hypothesis,
     search,
     standard,
+    suspects,
 )
 from minis2s.gradcheck.kinds import Kind
 from minis2s.gradcheck.numeric import Oracle
@@ -255,12 +256,10 @@ class Checker:
         reference = None
         if form is not None:
             reference = kind.reference(standard(kind, form, trial.values))
-            matches = search(kind, form, trials)
-            report.causes += causes_of(matches, kind, form, trial, reference)
-            if matches:
-                report.place = report.causes[-1].place if report.causes[0].place is None else report.causes[0].place
-            else:
-                report.causes += self.partial(kind, form, trial, reference)
+            seen = observe_gates(forward, backward, kind, form, trial, self.guard) if "Wx" in trial.values else None
+            matches = causes_of(search(kind, form, trials, seen), kind, form, trial, reference)
+            report.causes += matches or self.partial(kind, form, trial, reference)
+            report.place = next((c.place for c in matches if c.place is not None), seen)
         pairs = self.compared(trial.run, trial.oracle, trial.blocks)
         if not report.causes:
             report.causes = read_signs(pairs, kind.arguments, sizes_of(trial), trial.values)
@@ -270,8 +269,6 @@ class Checker:
         if not report.causes and kind.name == "embedding":
             report.causes = repeated_ids(trial)
             report.causes += [Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note]
-        if report.place is None and form is not None and "Wx" in trial.values:
-            report.place = observe_gates(forward, backward, kind, form, trial, self.guard)
         if report.place is None:
             report.place = place_from_blocks(kind, trial.wrong)
 
@@ -280,7 +277,7 @@ class Checker:
         wrong = [n for n in trial.run.gradients if n in trial.wrong]
         right = [n for n in trial.run.gradients if n not in trial.wrong]
         best: dict[int, list[Hypothesis]] = {}
-        for h in hypotheses(reference.backward, kind, set(trial.wrong)):
+        for h in hypotheses(reference.backward, kind, suspects(reference.backward, kind, set(trial.wrong), None)):
             results = run_hypothesis(h, kind, form, trial, reference)
             if results is not None and explains(results, trial, right):
                 best.setdefault(sum(explains(results, trial, [n]) for n in wrong), []).append(h)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minis2s.gradcheck.causes import Place
-from minis2s.gradcheck.edits import Edit, edits, recorded, syntax_of
+from minis2s.gradcheck.edits import Edit, edits, recorded, several, syntax_of, variables_of
 from minis2s.gradcheck.kinds import Kind, Reference
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
@@ -251,18 +251,39 @@ def first_zero(a: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(a[:1]), a[1:]])
 
 
-def hypotheses(function: Callable, kind: Kind, wrong: set[str], rare: bool = False) -> Iterator[Hypothesis]:
-    """All single mistakes that could make just these blocks wrong: the usual ones, or the rare ones."""
+def hypotheses(function: Callable, kind: Kind, variables: list[str], rare: bool = False) -> Iterator[Hypothesis]:
+    """The single mistakes in the lines that compute these variables: the usual ones, or the rare ones."""
+    sizes = sizes_for(kind)
+    for variable in variables:
+        for edit in edits(function, sizes, variable, rare):
+            yield Hypothesis(edit, None, edit.cause, edit.says)
     if not rare:
-        yield from substitutions(function, kind)
-    own = {f"d{name}" for name in wrong}
-    for edit in edits(function, sizes_for(kind)):
-        if edit.rare != rare:
-            continue
-        # one weight alone is wrong only through a line of its own
-        if len(wrong) == 1 and edit.variable.startswith("d") and edit.variable[1:] in kind.arguments and edit.variable not in own:
-            continue
-        yield Hypothesis(edit, None, edit.cause, edit.says)
+        for edit in several(function, sizes, frozenset(variables)):
+            yield Hypothesis(edit, None, edit.cause, edit.says)
+
+
+def suspects(function: Callable, kind: Kind, wrong: set[str], place: Place | None) -> list[str]:
+    """Which of the textbook's lines can be at fault, by what they compute; all, where nothing is known.
+
+    wrong: the blocks that are wrong. place: where the gates show the first wrong gradient, if they do.
+    """
+    every = variables_of(function)
+    weights = {f"d{name}" for name in kind.arguments if name.startswith(("W", "b", "v"))} | {"dWh_ru", "dWh_n"}
+    if {f"d{name}" for name in wrong} <= weights:
+        return [v for v in every if v in weights and (f"{v}_".startswith(tuple(f"d{name}_" for name in wrong)))]
+    inner = [v for v in every if v not in weights]
+    if place is None or not kind.gates:
+        return inner
+    if place.node == "dx":
+        return ["dx"]
+    if place.node == "dz" and len(place.gate) == 1:
+        own = [v for v in inner if NODES.get(v) == ("dz", place.gate)]
+        return [*own, *(v for v in inner if v in ("dz", "dzx", "dz_ru"))]
+    if place.node in ("dc", "dc0"):
+        return [v for v in inner if v in ("dc", "dc_prev", "dc_kept", "t")]
+    if place.node in ("dh", "dh0"):
+        return [v for v in inner if v in ("dh", "dh_prev", "dh_kept", "dzh", "dzh_n", "dz_ru", "dz", "drh", "dc", "t")]
+    return inner
 
 
 def run_hypothesis(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Reference) -> dict[str, np.ndarray] | None:
@@ -298,20 +319,29 @@ def explains(results: dict[str, np.ndarray] | None, trial: Trial, names: list[st
     return True
 
 
-def search(kind: Kind, form: Form, trials: list[Trial]) -> list[Hypothesis]:
-    """Every mistake that gives the student's numbers in every setting."""
+def search(kind: Kind, form: Form, trials: list[Trial], place: Place | None = None) -> list[Hypothesis]:
+    """Every mistake that gives the student's numbers in every setting: the usual ones, else the rare ones.
+
+    place: where the gates show the first wrong gradient; the lines there are tried first.
+    """
     references = [kind.reference(standard(kind, form, t.values)) for t in trials]
     order = sorted(range(len(trials)), key=lambda n: not trials[n].wrong)  # a wrong one first: it filters most
-    found = []
-    wrong = {name for t in trials for name in t.wrong}
     function = references[0].backward
-    for rare in (False, True):
-        for h in hypotheses(function, kind, wrong, rare):
-            if all(explains(run_hypothesis(h, kind, form, trials[n], references[n]), trials[n]) for n in order):
-                found.append(h)
-        if found:
-            break
-    return found
+    wrong = {name for t in trials for name in t.wrong}
+    near = suspects(function, kind, wrong, place)
+    far = [v for v in suspects(function, kind, wrong, None) if v not in near]
+
+    def fitting(candidates: Iterator[Hypothesis]) -> list[Hypothesis]:
+        return [
+            h for h in candidates
+            if all(explains(run_hypothesis(h, kind, form, trials[n], references[n]), trials[n]) for n in order)
+        ]
+
+    return (
+        fitting(itertools.chain(substitutions(function, kind), hypotheses(function, kind, near)))
+        or fitting(hypotheses(function, kind, near, rare=True))
+        or fitting(hypotheses(function, kind, far))
+    )
 
 
 # -- the place ---------------------------------------------------------------------------------------------
@@ -345,9 +375,9 @@ def place_of(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Ref
     except CANNOT_RUN:
         return None
     place = first_difference(right, wrong, kind, trial)
-    several = {NODES.get(name, ("", ""))[1] for name in h.edit.variables} if h.edit is not None else set()
-    if place is not None and place.node == "dz" and len(several - {""}) > 1:
-        place = replace(place, gate="".join(letter for letter in kind.gates if letter in several))
+    gates = {NODES.get(name, ("", ""))[1] for name in h.edit.variables} if h.edit is not None else set()
+    if place is not None and place.node == "dz" and len(gates - {""}) > 1:
+        place = replace(place, gate="".join(letter for letter in kind.gates if letter in gates))
     return place
 
 

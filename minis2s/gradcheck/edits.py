@@ -11,7 +11,6 @@ Source of the idea: mutation testing (DeMillo, Lipton and Sayward 1978), turned 
 import ast
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
@@ -22,6 +21,7 @@ from minis2s.gradcheck.changes import (
     interchangeable,
     is_equation,
     loops,
+    rare_changes,
     replaced,
     statement_changes,
 )
@@ -29,23 +29,43 @@ from minis2s.gradcheck.lines import in_every_gate, of_gates, of_several_lines
 from minis2s.gradcheck.words import in_words
 
 
-@dataclass(frozen=True, eq=False)
 class Edit:
-    line: str  # the right line
-    wrong: str  # the line as changed; "" where it is left out
-    equation: str  # the comment above the line: the forward equation that it undoes
-    variable: str  # what the line computes
-    cause: str  # a key of CAUSES
-    says: str  # the change in words
-    function: ast.FunctionDef  # the whole function with the change in it
-    variables: tuple[str, ...] = ()  # where several lines are changed: what they compute
-    rare: bool = False  # a mistake that few make: tried only when no other explains the numbers
+    """One mistake in a textbook function. Its text and its code are made when they are asked for.
+
+    variable: what the changed line computes; variables: the same where several lines are changed.
+    cause: a key of CAUSES. says: the change in words. equation: the comment above the line, the forward
+    equation that it undoes.
+    """
+
+    def __init__(self, variable: str, cause: str, says: str, make: Callable, right: str | ast.stmt, wrong, equation: str = "", variables: tuple[str, ...] = ()):
+        self.variable, self.cause, self.says, self.equation, self.variables = variable, cause, says, equation, variables
+        self._make, self._right, self._wrong = make, right, wrong
+
+    @property
+    def line(self) -> str:
+        """The right line."""
+        return in_text(self._right)
+
+    @property
+    def wrong(self) -> str:
+        """The line as changed; "" where it is left out."""
+        return in_text(self._wrong)
+
+    @cached_property
+    def function(self) -> ast.FunctionDef:
+        """The whole function with the change in it."""
+        return self._make()
 
     @cached_property
     def run(self) -> Callable:
         """The changed function; it takes the arguments of the right one."""
         return compiled(self.function)
 
+
+def in_text(statement: str | ast.stmt | None) -> str:
+    if statement is None or isinstance(statement, str):
+        return statement or ""
+    return ast.unparse(statement).split("\n")[0]
 
 
 def untransposed(W: np.ndarray) -> np.ndarray:
@@ -74,62 +94,95 @@ def only(dz: np.ndarray, k: int, gates: int) -> np.ndarray:
 TOOLS = {"np": np, "untransposed": untransposed, "sigmoid": sigmoid, "without": without, "only": only}
 GATES = {"lstm_backward": "ifog", "gru_backward": "run", "gru_before_backward": "run"}
 @cache
-def edits(function: Callable, sizes: tuple[tuple[str, str], ...] = ()) -> list[Edit]:
-    """Every single change of a textbook function.
+def edits(function: Callable, sizes: tuple[tuple[str, str], ...], variable: str, rare: bool = False) -> list[Edit]:
+    """Every single change of the lines that compute `variable` in a textbook function.
 
     sizes: letters and expressions, ("T", "len(x)"), of numbers by which a line may wrongly be multiplied
-    or divided.
+    or divided. rare: the changes that few make, instead of the usual ones.
     """
-    source = inspect.getsource(function)
-    right = ast.parse(source).body[0]
-    comments = equations_above(source)
-    names = interchangeable(right)
+    right, comments, names = syntax_of(function), equations_above(inspect.getsource(function)), names_of(function)
     found: list[Edit] = []
 
     def visit(block: list[ast.stmt], rebuilt: Callable[[list[ast.stmt]], ast.FunctionDef]) -> None:
         """Collect the edits of a block; `rebuilt` makes the whole function from a changed copy of it."""
         for n, statement in enumerate(block):
 
-            def add(new: ast.stmt | None, cause: str, says: str, rare=False, n=n, statement=statement) -> None:
-                others = [ast.Pass(lineno=1, col_offset=0) if new is None else ast.fix_missing_locations(new)]
-                changed = rebuilt([*block[:n], *others, *block[n + 1 :]])
-                wrong = "" if new is None else ast.unparse(new).split("\n")[0]
-                line = ast.unparse(statement).split("\n")[0]
-                equation = comments.get(statement.lineno, "")
-                found.append(Edit(line, wrong, equation, assigned(statement), cause, says, changed, (), rare))
+            def add(new: ast.stmt | None, cause: str, says: str, n=n, statement=statement) -> None:
+                def make() -> ast.FunctionDef:
+                    other = ast.Pass(lineno=1, col_offset=0) if new is None else ast.fix_missing_locations(new)
+                    return rebuilt([*block[:n], other, *block[n + 1 :]])
+
+                found.append(Edit(variable, cause, says, make, statement, new, comments.get(statement.lineno, "")))
 
             if isinstance(statement, ast.For):
-                for change in loops(statement):
-                    add(replaced(statement, "iter", change.node), change.how, change.what)
+                if assigned(statement) == variable and not rare:
+                    for change in loops(statement):
+                        add(replaced(statement, "iter", change.node), change.how, change.what)
                 visit(
                     statement.body,
                     lambda body, n=n, statement=statement: rebuilt(
                         [*block[:n], replaced(statement, "body", body), *block[n + 1 :]]
                     ),
                 )
-            elif isinstance(statement, ast.Assign) and is_equation(statement):
-                variable, text = assigned(statement), ast.unparse(statement.value)
-                for change in statement_changes(statement, names, sizes):
-                    rare = change.how in RARE
-                    add(replaced(statement, "value", change.node), *in_words(variable, change, text), rare)
-                if variable in {name.id for name in ast.walk(statement.value) if isinstance(name, ast.Name)}:
+            elif isinstance(statement, ast.Assign) and is_equation(statement) and assigned(statement) == variable:
+                text = ast.unparse(statement.value)
+                changes = rare_changes(statement, names) if rare else statement_changes(statement, names, sizes)
+                for change in changes:
+                    if (change.how in RARE) == rare:
+                        add(replaced(statement, "value", change.node), *in_words(variable, change, text))
+                if not rare and variable in {name.id for name in ast.walk(statement.value) if isinstance(name, ast.Name)}:
                     cause = "mask ignored" if "real" in text else "missing term"
                     add(None, cause, f"the line {ast.unparse(statement)} is left out")
 
     visit(right.body, lambda body: replaced(right, "body", body))
-    several = [*of_gates(source, GATES.get(function.__name__, "")), *in_every_gate(found, source), *of_several_lines(source)]
-    for lines, variable, cause, says in several:
-        found.append(rewritten(source, lines, variable, cause, says))
     return found
+
+
+@cache
+def several(function: Callable, sizes: tuple[tuple[str, str], ...], variables: frozenset[str]) -> list[Edit]:
+    """The mistakes that take several lines, where one of them computes one of the `variables`."""
+    source = inspect.getsource(function)
+
+    def usual(variable: str) -> list[Edit]:
+        return edits(function, sizes, variable)
+
+    candidates = [
+        *of_gates(source, GATES.get(function.__name__, "")),
+        *in_every_gate(usual, source, variables),
+        *of_several_lines(source),
+    ]
+    return [
+        rewritten(source, lines, variable, cause, says)
+        for lines, variable, cause, says in candidates
+        if variables & {variable, *(right.partition(" = ")[0].partition("[")[0] for right, _ in lines)}
+    ]
+
+
+def variables_of(function: Callable) -> list[str]:
+    """What the lines of a textbook function compute, in their order."""
+    found = []
+    for node in ast.walk(syntax_of(function)):
+        if isinstance(node, ast.For) or (isinstance(node, ast.Assign) and is_equation(node)):
+            found.append(assigned(node))
+    return list(dict.fromkeys(found))
+
+
+@cache
+def names_of(function: Callable) -> dict[bool, list[str]]:
+    return interchangeable(syntax_of(function))
 
 
 def rewritten(source: str, lines: list[tuple[str, str]], variable: str, cause: str, says: str) -> Edit:
     """An edit of one or several lines, each given as (right, wrong)."""
-    changed = source
-    for right, wrong in lines:
-        changed = changed.replace(right + "\n", wrong + "\n")
+
+    def make() -> ast.FunctionDef:
+        changed = source
+        for right, wrong in lines:
+            changed = changed.replace(right + "\n", wrong + "\n")
+        return ast.parse(changed).body[0]
+
     variables = tuple(right.partition(" = ")[0] for right, _ in lines) if len(lines) > 1 else ()
-    return Edit(lines[0][0], lines[0][1], "", variable, cause, says, ast.parse(changed).body[0], variables)
+    return Edit(variable, cause, says, make, *lines[0], "", variables)
 
 
 def compiled(function: ast.FunctionDef) -> Callable:

@@ -7,6 +7,7 @@ wrote (names, messages, lines of code) goes through `plain`, which escapes it.
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from minis2s.files import write_text
 from minis2s.gradcheck.causes import CAUSES
 from minis2s.gradcheck.heatmap import Marks, heat_map, plain
 from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
-from minis2s.gradcheck.kinds import KINDS, Kind
+from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 
@@ -48,19 +49,52 @@ def save_html(report: Report | Sequence[Report], path: str | os.PathLike, gates:
 
 
 def fragment(report: Report, gates: str = "") -> str:
-    kind = KINDS.get(report.kind)
-    gates = gates or getattr(report, "gates", "") or gates_found(report) or (kind.gates if kind else "")
-    if kind is not None and sorted(gates) != sorted(kind.gates):
-        gates = kind.gates
+    layouts = layouts_of(report, gates)
     parts = [
         headline(report),
-        hint_parts(report, kind, gates),
+        hint_parts(report, layouts),
         finding_part(report),
         table_of_blocks(report.blocks),
-        pictures(report, kind, gates),
+        pictures(report, layouts),
         foot(report),
     ]
     return f'<div class="gradcheck" lang="en">{"".join(parts)}</div>'
+
+
+# -- how blocks are laid out -------------------------------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """Of a block: the letters of its axes, and of the gates on its last axis; "" where there are none."""
+
+    axes: str
+    gates: str
+
+
+def layouts_of(report: Report, gates: str) -> dict[str, Layout]:
+    """By block name: from the kind, or, in a model, from the shapes of a recurrent layer's weights."""
+    kind = KINDS.get(report.kind)
+    if kind is None:
+        return layouts_in_a_model({b.name: np.shape(b.got) for b in report.blocks if b.got is not None})
+    gates = gates or getattr(report, "gates", "") or gates_found(report)
+    if sorted(gates) != sorted(kind.gates):
+        gates = kind.gates
+    return {
+        name: Layout(axes, gates if name in kind.gate_axes else "") for name, axes in kind.arguments.items()
+    }
+
+
+def layouts_in_a_model(shapes: dict[str, tuple[int, ...]]) -> dict[str, Layout]:
+    """Wx (D, n H) and Wh (H, n H) of one layer: n = 4 is an LSTM, n = 3 a GRU."""
+    layouts = {}
+    for name, shape in shapes.items():
+        layer, _, weight = name.rpartition(".")
+        states = shapes.get(f"{layer}.Wh".lstrip("."), ())
+        axes = {"Wx": "DG", "Wh": "HG", "b": "G", "bx": "G", "bh": "G"}.get(weight, "")
+        if len(states) == 2 and len(axes) == len(shape) > 0 and shape[-1] == states[1]:
+            by_count = {len(KINDS[kind].gates): KINDS[kind].gates for kind in ("lstm", "gru")}
+            layouts[name] = Layout(axes, by_count.get(states[1] // max(states[0], 1), ""))
+    return layouts
 
 
 def gates_found(report: Report) -> str:
@@ -85,11 +119,11 @@ def headline(report: Report) -> str:
     )
 
 
-def hint_parts(report: Report, kind: Kind | None, gates: str) -> str:
+def hint_parts(report: Report, layouts: dict[str, Layout]) -> str:
     """One <details> for each hint that the report may show; the first is open."""
     parts = []
     if report.hint >= 1 and report.where():
-        parts.append(("Where is it?", f"<p>{sentence(report.where())}</p>{steps_table(report, kind, gates)}"))
+        parts.append(("Where is it?", f"<p>{sentence(report.where())}</p>{steps_table(report, layouts)}"))
     if report.hint >= 2 and report.cause is not None:
         general = f"<p>{sentence(CAUSES[report.cause.cause])}</p>" if report.cause.cause in CAUSES else ""
         parts.append(("What kind of mistake is it?", f"{general}<p>{sentence(report.why())}</p>"))
@@ -123,13 +157,16 @@ def formula_part(report: Report) -> str:
     return f"<dl>{said}</dl>" + ("" if cause.wrong else "<p>Your numbers lack this.</p>")
 
 
-def steps_table(report: Report, kind: Kind | None, gates: str) -> str:
+def steps_table(report: Report, layouts: dict[str, Layout]) -> str:
     """Gates down, time steps across: where the first wrong gradient is, and what is right beside it."""
     place = report.place
     if place is None or (place.step is None and not place.gate):
         return ""
-    steps = shown_steps(report, kind, place.step)
-    letters = gates if place.gate and set(place.gate) <= set(gates) else place.gate
+    steps = shown_steps(report, layouts, place.step)
+    inside = f"{place.layer}." if place.layer else ""
+    orders = [layout.gates for name, layout in layouts.items() if name.startswith(inside)]
+    letters = next((g for g in orders if g and set(place.gate) <= set(g)), "") if place.gate else ""
+    letters = letters or place.gate
     body = []
     for row in letters or [""]:
         here = not place.gate or row in place.gate
@@ -150,14 +187,13 @@ def steps_table(report: Report, kind: Kind | None, gates: str) -> str:
     return f'<p class="quiet">{plain(words)}</p><div class="scroll">{table}</table></div>'
 
 
-def shown_steps(report: Report, kind: Kind | None, step: int | None) -> list[int | None]:
+def shown_steps(report: Report, layouts: dict[str, Layout], step: int | None) -> list[int | None]:
     """The time steps of the operation, some of them where there are many; [None] where there is no time."""
     if step is None:
         return [None]
     count = step + 1
     for block in report.blocks:
-        axes = kind.arguments.get(block.name, "") if kind is not None else ""
-        if axes[:1] == "T" and block.got is not None:
+        if block.got is not None and block.name in layouts and layouts[block.name].axes[:1] == "T":
             count = max(count, np.shape(block.got)[0])
     first = max(0, min(step - MOST_STEPS // 2, count - MOST_STEPS))
     return list(range(first, min(count, first + MOST_STEPS)))
@@ -217,8 +253,8 @@ def block_row(block: Block) -> str:
         f'<span class="badge {colour}">{sign} {plain(block.verdict)}</span>',
         relative(block.error) if measured and both else "",
         plain(index),
-        f"{block.analytic:.8g}" if both else "",
-        f"{block.numeric:.8g}" if both else "",
+        f"{block.analytic:.7g}" if both else "",
+        f"{block.numeric:.7g}" if both else "",
         "" if block.slope is None or not np.isfinite(block.slope) else f"{block.slope:.1f}",
     ]
     if block.note:
@@ -234,7 +270,7 @@ def relative(error: float) -> str:
     return f"{100 * error:.3g} %" if error >= 1e-3 else f"{error:.1e}"
 
 
-def pictures(report: Report, kind: Kind | None, gates: str) -> str:
+def pictures(report: Report, layouts: dict[str, Layout]) -> str:
     """A heat map for each block that is not right; of one that is right it would be empty."""
     shown = [b for b in report.blocks if b.verdict != RIGHT and b.got is not None and b.expected is not None]
     if not shown:
@@ -248,9 +284,9 @@ def pictures(report: Report, kind: Kind | None, gates: str) -> str:
     marks = marks_of(report)
     parts = []
     for block in shown:
-        axes = kind.arguments.get(block.name, "") if kind is not None else ""
-        letters = gates if kind is not None and block.name in kind.gate_axes else ""
-        drawn = heat_map(block, axes, letters, marks, CELLS // len(shown))
+        axes, letters = layouts.get(block.name, Layout("", ""))
+        near = report.place is None or block.name.startswith(report.place.layer)  # marks are of that layer
+        drawn = heat_map(block, axes, letters, marks if near else Marks(), CELLS // len(shown))
         if drawn:
             parts.append(f"<section><h4>Gradient of <code>{plain(block.name)}</code></h4>{drawn}</section>")
     if not parts:

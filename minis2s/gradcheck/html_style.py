@@ -55,7 +55,7 @@ def cell_rules() -> str:
 
 RULES = """
 .gradcheck{background:var(--page);color:var(--page-t);font:15px/1.5 system-ui,sans-serif;padding:12px 16px;
- max-width:1100px;box-sizing:border-box;container-type:inline-size;text-align:left;overflow-wrap:anywhere}
+ width:100%;max-width:1100px;box-sizing:border-box;container-type:inline-size;text-align:left;overflow-wrap:anywhere}
 .gradcheck *{box-sizing:border-box}
 .gradcheck h2,.gradcheck h3,.gradcheck h4{line-height:1.3;margin:1.2em 0 .4em;font-weight:600;color:inherit}
 .gradcheck h2{font-size:1.35em;margin-top:0}
@@ -63,7 +63,7 @@ RULES = """
 .gradcheck h4{font-size:1em;margin-bottom:.2em}
 .gradcheck p,.gradcheck ul{margin:.3em 0 .6em}
 .gradcheck .quiet{background:none;color:var(--soft-t);font-size:.9em}
-.gradcheck .badge{display:inline-block;padding:0 .6em;border-radius:.7em;font-weight:600;border:1px solid}
+.gradcheck .badge{display:inline-block;white-space:nowrap;padding:0 .6em;border-radius:.7em;font-weight:600;border:1px solid}
 .gradcheck code{font:.93em/1.5 ui-monospace,Consolas,monospace;background:var(--soft);color:var(--page-t);
  padding:.1em .35em;border-radius:3px;white-space:pre-wrap}
 .gradcheck details{border:1px solid var(--line);border-radius:6px;margin:.4em 0;padding:0 .8em}
@@ -74,16 +74,18 @@ RULES = """
 .gradcheck table{border-collapse:collapse;border:0;margin:.3em 0 .8em;font-size:inherit;color:inherit;
  width:auto;table-layout:auto}
 .gradcheck thead{border:0}
-.gradcheck tr,.gradcheck tr:hover,.gradcheck tr:nth-child(n){background:none}
+.gradcheck tr,.gradcheck table tbody tr:hover,.gradcheck table tbody tr:nth-child(n){background:none}
 .gradcheck th,.gradcheck td{padding:.25em .6em;border:1px solid var(--line);text-align:left;
  vertical-align:top;font-variant-numeric:tabular-nums;max-width:none}
 .gradcheck th{font-weight:600}
 .gradcheck thead th{background:var(--soft);color:var(--page-t);font-size:.88em}
 .gradcheck .blocks{width:100%}
+.gradcheck .blocks td{overflow-wrap:normal}
 .gradcheck .note{display:block;color:var(--soft-t);font-size:.88em}
 .gradcheck .pictures{display:flex;flex-wrap:wrap;gap:0 3em;align-items:flex-start}
 .gradcheck section{max-width:100%;min-width:0}
 .gradcheck .panels{display:flex;flex-wrap:wrap;gap:.4em 1.4em;align-items:flex-end}
+.gradcheck .panel{background:none;border:0;margin:0;box-shadow:none}
 .gradcheck .scroll{max-width:100%;overflow-x:auto}
 .gradcheck .map caption,.gradcheck .steps caption{caption-side:top;text-align:left;padding:0 0 .2em;
  color:var(--soft-t);font-size:.88em}

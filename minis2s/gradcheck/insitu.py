@@ -400,19 +400,16 @@ class Visitor:
         reference = kind.reference(standard(kind, form, trial.values))
         own = as_trials(self.checker, call.op.name, call.op.forward, call.op.backward, kind, declared)
         trials = [trial, *[t for t in own if t.wrong]]
-        matches = search(kind, form, trials)
-        # right settings, too, must be right with the mistake in place
-        causes = causes_of(matches, kind, form, trial, reference)
+        seen = observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard) if "Wx" in trial.values else None
+        causes = causes_of(search(kind, form, trials, seen), kind, form, trial, reference)
         if causes:
-            return causes, next((c.place for c in causes if c.place is not None), None)
+            return causes, next((c.place for c in causes if c.place is not None), seen)
         results = gradients_of(reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts)), kind, form, trial.values)
         pairs = {name: (g, results[name]) for name, g in trial.run.gradients.items()}
         for name, block in trial.blocks.items():
             block.expected = results[name]
         sizes = {"the batch size B": next(iter(results.values())).shape[1]} if not kind.steps else {}
-        signs = read_signs(pairs, kind.arguments, sizes)
-        place = observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard) if "Wx" in trial.values else None
-        return signs, place
+        return read_signs(pairs, kind.arguments, sizes), seen
 
     # -- weights whose deltas are all right ------------------------------------------------------------------------
 

@@ -231,7 +231,7 @@ SCORES = {
 
 
 def scores_kind(name: str, weight_axes: dict[str, str], scaled: bool = False) -> Kind:
-    general, additive = "W" in weight_axes, "Wq" in weight_axes
+    general = "W" in weight_axes
 
     def make(rng, setting: str) -> dict:
         query = rng.standard_normal((T, B, Q if weight_axes else A))

@@ -5,7 +5,7 @@ textbook function; a line that the source lacks is no candidate.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 Several = tuple[list[tuple[str, str]], str, str, str]
 
@@ -45,10 +45,15 @@ def of_gates(source: str, gates: str) -> Iterator[Several]:
                         yield [(line.strip(), f"{variable} = {wrong}")], name, "missing term", says
 
 
-def in_every_gate(found: list, source: str) -> Iterator[Several]:
-    """The edits that every line of a family has, made in all of them at once."""
+def in_every_gate(usual: Callable[[str], list], source: str, variables: frozenset[str]) -> Iterator[Several]:
+    """The edits that every line of a family has, made in all of them at once.
+
+    usual: gives the edits of the lines that compute a variable.
+    """
     for family in FAMILIES:
-        by_line = {name: [e for e in found if e.variable == name and not e.rare] for name in family}
+        if not variables & set(family):
+            continue
+        by_line = {name: usual(name) for name in family}
         if not all(by_line.values()):
             continue
         first = family[0]
@@ -56,7 +61,7 @@ def in_every_gate(found: list, source: str) -> Iterator[Several]:
             twins = []
             for name in family[1:]:
                 says = edit.says.replace(first, name).replace(f"{first[-1]}[t]", f"{name[-1]}[t]").replace(f"z_{first[-1]}", f"z_{name[-1]}")
-                twins += [e for e in by_line[name] if says in (e.says, edit.says) and e.says == says and e.cause == edit.cause][:1]
+                twins += [e for e in by_line[name] if e.says == says and e.cause == edit.cause][:1]
             if len(twins) == len(family) - 1:
                 names = ", ".join(family[:-1]) + f" and {family[-1]}"
                 lines = [(e.line, e.wrong) for e in (edit, *twins)]
