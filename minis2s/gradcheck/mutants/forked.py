@@ -3,6 +3,7 @@
 A child starts with everything that its parent has imported, so a job costs little more than itself.
 """
 
+import gc
 import json
 import os
 import signal
@@ -81,6 +82,7 @@ def start(job: Job, answer: Path, output: Path) -> int:
         return pid
     code = 1
     try:
+        gc.freeze()  # what the parent has is not to be walked through by each collection here
         os.setsid()  # a group of its own, so that `stop` reaches whatever it starts
         file = os.open(output, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, 1)

@@ -105,17 +105,27 @@ def baseline(files: list[Path], jobs: int, limit: float | None, folder: str) -> 
 
 
 class Plugin:
-    """What we want of pytest: the name of the first test that fails, and perhaps one case of each test only."""
+    """What we want of pytest: the name of the first test that fails, and perhaps a choice of cases.
 
-    def __init__(self, one_case: bool):
-        self.one_case = one_case
+    word: with it, of each test only the cases that have it in their name; of a test without such a case
+        the first one.
+    """
+
+    def __init__(self, word: str | None):
+        self.word = word
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items) -> None:
-        if self.one_case:
-            first = {(item.path, getattr(item, "originalname", item.name)): item for item in reversed(items)}
-            kept = set(first.values())
-            items[:] = [item for item in items if item in kept]
+        if self.word is None:
+            return
+        cases: dict[tuple, list] = {}
+        for item in items:
+            cases.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+        kept = []
+        for same_test in cases.values():
+            named = [item for item in same_test if self.word and self.word in item.name.partition("[")[2]]
+            kept += named or same_test[:1]
+        items[:] = kept
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed and not self.failed:
@@ -127,13 +137,13 @@ class Plugin:
 def tests_notice(
     mutant: Mutant | None, files: list[Path], folder: str, killers: dict[str, Counter[str]]
 ) -> dict:
-    """Run tests until one fails: those that noticed similar mutants, one case of each test, then all.
+    """Run tests until one fails: those that noticed similar mutants, the likely cases of each test, then all.
 
     killers: by target, how often each test noticed a mutant there.
     """
 
-    def run(tests: list[str], one_case: bool = False) -> dict | None:
-        plugin = Plugin(one_case)
+    def run(tests: list[str], word: str | None = None) -> dict | None:
+        plugin = Plugin(word)
         code = run_pytest(["-x", "--tb=no", f"--basetemp={folder}/{os.getpid()}", *tests], plugin)
         if code in (0, 5):  # 5: no test in the file
             return None
@@ -147,7 +157,7 @@ def tests_notice(
         everything = list(map(str, files))
         noticed = (
             (likely and run(likely))
-            or (mutant is not None and run(everything, one_case=True))
+            or (mutant is not None and run(everything, mutant.op.removesuffix("_step")))
             or next(filter(None, (run([file]) for file in everything)), None)
         )
         return noticed or {"killed": False, "how": "not noticed", "test": ""}
