@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 LOOP_VARIABLE = "t"
 NOT_VARIABLES = {"np", "range", "reversed", "len"}
+# arguments of textbook functions with an entry for each step, beside those that a line indexes with [t]
+KEPT_BY_STEPS = {"h", "c", "h_prev", "n", "u", "z_i", "z_f", "z_o", "z_g", "zh_n", "hWh_n", "rh"}
 GATE_NAMES = ("i", "f", "o", "g", "r", "u", "n")
 # Changes that few make: tried only when no other explains the numbers.
 RARE = ("factor added", "term added", "ones", "rows", "skipped")
@@ -52,7 +54,7 @@ def interchangeable(function: ast.FunctionDef) -> dict[bool, list[str]]:
         elif isinstance(node, ast.Name) and node.id not in NOT_VARIABLES:
             plain.add(node.id)
     plain |= {arg.arg for arg in function.args.args}
-    over_time |= {arg.arg for arg in function.args.args if arg.arg in ("h", "c", "h_prev", "n", "u")}
+    over_time |= {arg.arg for arg in function.args.args if arg.arg in KEPT_BY_STEPS}
     return {True: sorted(over_time), False: sorted(plain - over_time)}
 
 

@@ -55,7 +55,8 @@ def cell_rules() -> str:
 
 RULES = """
 .gradcheck{background:var(--page);color:var(--page-t);font:15px/1.5 system-ui,sans-serif;padding:12px 16px;
- width:100%;max-width:1100px;box-sizing:border-box;container-type:inline-size;text-align:left;overflow-wrap:anywhere}
+ width:100%;max-width:1100px;box-sizing:border-box;container-type:inline-size;text-align:left;
+ overflow-wrap:anywhere}
 .gradcheck *{box-sizing:border-box}
 .gradcheck h2,.gradcheck h3,.gradcheck h4{line-height:1.3;margin:1.2em 0 .4em;font-weight:600;color:inherit}
 .gradcheck h2{font-size:1.35em;margin-top:0}
@@ -63,7 +64,8 @@ RULES = """
 .gradcheck h4{font-size:1em;margin-bottom:.2em}
 .gradcheck p,.gradcheck ul{margin:.3em 0 .6em}
 .gradcheck .quiet{background:none;color:var(--soft-t);font-size:.9em}
-.gradcheck .badge{display:inline-block;white-space:nowrap;padding:0 .6em;border-radius:.7em;font-weight:600;border:1px solid}
+.gradcheck .badge{display:inline-block;white-space:nowrap;padding:0 .6em;border-radius:.7em;font-weight:600;
+ border:1px solid}
 .gradcheck code{font:.93em/1.5 ui-monospace,Consolas,monospace;background:var(--soft);color:var(--page-t);
  padding:.1em .35em;border-radius:3px;white-space:pre-wrap}
 .gradcheck details{border:1px solid var(--line);border-radius:6px;margin:.4em 0;padding:0 .8em}

@@ -140,7 +140,7 @@ def of_masks() -> Iterator[Several]:
     for names in (both, ("dh",), ("dc",)):
         what = " and ".join(names)
         yield [(kept[n], f"{n}_kept = 0 * {n}") for n in names], "dh_kept", "mask ignored", f"padded steps stop the gradient: the {what} that they should hand on is lost"
-        yield [(masked[n], f"{n} = 1 * {n}") for n in names], "dh", "mask ignored", f"{what} is not masked at padded steps"
+        yield [(masked[n], f"{n} = 1 * {n}") for n in names], "dh", "mask ignored", f"{what} {'are' if len(names) > 1 else 'is'} not masked at padded steps"
         yield [(kept[n], f"{n}_kept = 1 * {n}") for n in names], "dh_kept", "carry doubled", f"the old {what} is kept beside what the step hands back (+= in place of =)"
         changes = [(kept[n], f"{n}_kept = 0 * {n}") for n in names] + [(masked[n], f"{n} = 1 * {n}") for n in names]
         yield changes, "dh", "mask ignored", f"the mask is ignored for {what}"
