@@ -70,25 +70,35 @@ def mutate_pair(
     return score_of(work, jobs, limit, progress)
 
 
-def checker_check(mutant: Mutant) -> bool:
-    """Whether the engine's own gradient checker finds nothing wrong with a mutant.
-
-    A bug of an operation is looked for in that operation alone, one between operations in tiny models.
-    """
+def checker_accepts(op: str) -> bool:
+    """Whether the engine's own gradient checker finds nothing wrong: in an operation, or ("") in tiny models."""
     from minis2s.gradcheck import gradcheck
 
+    if not op:
+        return all(gradcheck(tiny_model(name), fast=True).ok for name in MODELS)
+    forms = ({"reset_after": True}, {"reset_after": False}) if op.startswith("gru") else ({},)
+    return all(gradcheck(OPS[op], **form).ok for form in forms)
+
+
+def checker_check(mutant: Mutant) -> bool:
+    """The engine's own gradient checker as a check: False when it notices the mutant."""
     with planted(mutant):
-        if not mutant.op:
-            return all(gradcheck(tiny_model(name), fast=True).ok for name in MODELS)
-        forms = ({"reset_after": True}, {"reset_after": False}) if mutant.op.startswith("gru") else ({},)
-        return all(gradcheck(OPS[mutant.op], **form).ok for form in forms)
+        return checker_accepts(mutant.op)
 
 
 def mutate_checker(
     mutants: Iterable[Mutant], *, jobs: int = 1, limit: float = LIMIT, progress: Progress | None = None
 ) -> Score:
-    """The engine's own gradient checker on every backward mutant."""
-    work = [(m, partial(asked, partial(checker_check, m))) for m in mutants if m.about == "backward"]
+    """The engine's own gradient checker on every backward mutant.
+
+    A bug of an operation is looked for in that operation alone, one between operations in tiny models.
+    """
+    chosen = [m for m in mutants if m.about == "backward"]
+    if not chosen:
+        raise UserError("a gradient checker looks at backward passes, and none of the bugs chosen is in one")
+    for op in {m.op for m in chosen}:
+        refuse_broken(partial(checker_accepts, op))
+    work = [(m, partial(asked, partial(checker_check, m))) for m in chosen]
     return score_of(work, jobs, limit, progress)
 
 

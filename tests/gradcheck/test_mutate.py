@@ -232,3 +232,10 @@ def test_a_pair_is_asked_for_its_own_bugs_only():
         mutate_pair(seen.append, "tanh", RNN)
     score = mutate_pair(lambda op: None, "rnn", RNN)
     assert len(score.results) == 19 and not score.kills
+
+
+def test_the_gradient_checker_itself_is_the_default(capsys):
+    assert main(["mutate", "--only", "softmax/sum over", "--jobs", "2"]) == 0
+    assert "3 of 3 planted bugs noticed" in capsys.readouterr().out
+    assert main(["mutate", "--only", "search/"]) == 2
+    assert "none of the bugs chosen is in one" in capsys.readouterr().err
