@@ -474,7 +474,7 @@ reports[5]
 # <details><summary><b>What the student wrote</b></summary>
 #
 # `dc = dc + dh * (1 - tanh_c**2)`: the factor o of $h = o \cdot \tanh(c)$ is missing. A place alone does not
-# tell it from bug 4. The numbers do: no other mistake gives the same ones.
+# tell it from bug 4. The numbers do.
 #
 # </details>
 
