@@ -35,6 +35,7 @@ from minis2s.functional import OPS
 from minis2s.gradcheck import Report, gradcheck
 from minis2s.gradcheck.mutants import MUTANTS
 from minis2s.gradcheck.mutants.mutant import mutated_op, planted
+from minis2s.models import Bridge
 
 HERE = Path(__file__).parent
 MATERIAL = HERE.parent / "tests" / "gradcheck"
@@ -141,6 +142,7 @@ def subjects():
         yield small_model(options)
     rng = np.random.default_rng(0)
     yield nn.Bidirectional(nn.LSTM(3, 2, rng=rng), nn.LSTM(3, 2, rng=rng))
+    yield Bridge("copy", 4, 4, encoder_layers=1, decoder_layers=3, state_parts=2, rng=rng)
     yield nn.GRU(3, 4, rng=rng, reset_after=False)
     yield OPS["gru_step"]
 

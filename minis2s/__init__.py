@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happen
     )
     from minis2s.decode import Hypothesis, beam_search, exact_search, greedy, sample
     from minis2s.errors import UserError
-    from minis2s.gradcheck import check_loss, check_op, require
+    from minis2s.gradcheck import Report, assert_gradients, check_loss, properties
     from minis2s.models import Bridge, Decoder, Encoder, ModelConfig, Seq2Seq
     from minis2s.nn import (
         GRU,
@@ -69,7 +69,7 @@ HOMES = {
         write_pairs""",
     "decode": "Hypothesis beam_search exact_search greedy sample",
     "errors": "UserError",
-    "gradcheck": "check_loss check_op require",
+    "gradcheck": "Report assert_gradients check_loss properties",
     "models": "Bridge Decoder Encoder ModelConfig Seq2Seq",
     "nn": "GRU LSTM RNN Attention Bidirectional Dropout Embedding Layer Linear Parameter Stack",
     "op": "Op",
@@ -115,6 +115,7 @@ __all__ = [
     "Op",
     "Pair",
     "Parameter",
+    "Report",
     "Seq2Seq",
     "SpaceTokenizer",
     "Stack",
@@ -128,10 +129,10 @@ __all__ = [
     "WordTokenizer",
     "__version__",
     "array_module",
+    "assert_gradients",
     "beam_search",
     "bleu",
     "check_loss",
-    "check_op",
     "clip_global_norm",
     "data",
     "decode",
@@ -151,9 +152,9 @@ __all__ = [
     "optim",
     "plot_attention",
     "plot_history",
+    "properties",
     "read_aligned",
     "read_pairs",
-    "require",
     "sample",
     "save_checkpoint",
     "schedules",

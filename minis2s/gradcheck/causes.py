@@ -1,10 +1,11 @@
-"""The words for what can be wrong: one table of causes, and the place where a gradient first goes wrong.
+"""The words for what can be wrong: a table of causes, a place, and a finding.
 
 Everything that names a mistake uses these two: the checker's diagnosis, the hints, the catalogue of
 planted bugs, and the benchmark that counts how often the diagnosis is right.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CAUSES: dict[str, str] = {
     # -- of one number for the whole block ---------------------------------------------------------
@@ -73,3 +74,26 @@ class Place:
         if self.layer:
             words.append(f"of {self.layer}")
         return " ".join(words)
+
+
+class Finding(NamedTuple):
+    """The answer to one question about code under test: of hygiene, or of a property of its forward pass."""
+
+    check: str  # what was asked
+    ok: bool | None  # True: it holds; False: it does not; None: it could not be judged, or only a remark
+    says: str  # one sentence: what was expected and what came, with numbers and place
+    cause: str = ""  # key of CAUSES; "" where the property holds
+    place: str = ""  # the leaking path, the part or the gradient concerned; "" where there is none to name
+
+    def __str__(self) -> str:
+        return f"{ {True: 'ok', False: 'WRONG', None: 'not judged'}[self.ok]:10} {self.check}: {self.says}"
+
+
+def fault(says: str, cause: str = "", place: str = "") -> Finding:
+    """Something about how the code behaves, beside its numbers, that is wrong."""
+    return Finding("hygiene", False, says, cause, place)
+
+
+def remark(says: str, cause: str = "", place: str = "") -> Finding:
+    """Something worth saying that does not count against the code."""
+    return Finding("hygiene", None, says, cause, place)

@@ -167,7 +167,7 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
                     yield Change(replaced(node, "value", ast.Name(other, ast.Load())), "variable", node.value.id, other)
     elif isinstance(node, ast.Name):
         for other in names[False]:
-            if other != node.id:
+            if other not in (node.id, LOOP_VARIABLE):
                 yield Change(expression(other), "variable", node.id, other)
         yield Change(expression(f"np.zeros_like({node.id})"), "zero", node.id)
         yield Change(expression(f"np.ones_like({node.id})"), "ones", node.id)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minis2s.errors import UserError
-from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.causes import Place, fault, remark
 from minis2s.gradcheck.diagnose import (
     Cause,
     Form,
@@ -27,6 +27,7 @@ from minis2s.gradcheck.diagnose import (
 from minis2s.gradcheck.kinds import Kind
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
+from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import HINTS, Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, pair_problem
@@ -38,7 +39,7 @@ from minis2s.gradcheck.verdict import (
     VACUOUS,
     WRONG,
     Block,
-    Finding,
+    given_gradients,
     judge,
     judge_as_single,
     run_with_hygiene,
@@ -58,6 +59,7 @@ def gradcheck(
     seed: int = 0,
     gates: str | None = None,
     reset_after: bool | None = None,
+    without: Sequence[int] = (),
     dtype: Any = np.float64,
     seconds: float = SECONDS,
 ) -> Report:
@@ -74,6 +76,7 @@ def gradcheck(
     seed: of the inputs, the upstream gradients and the directions.
     gates: the order in which a pair's gates lie side by side, as "ifgo"; by default that of the engine.
     reset_after: which form a GRU has.
+    without: numbers of the outputs that get no gradient from upstream: None is handed to backward there.
     dtype: float64, in which everything is checked whatever the function was written for; np.float32
         runs backward in float32 and judges it by what float32 can hold.
     seconds: how long the code under test may run in all.
@@ -88,9 +91,56 @@ def gradcheck(
         raise UserError(f"hint must be 0, 1, 2 or 3, got {hint!r}")
     start = time.perf_counter()
     options = {} if reset_after is None else {"reset_after": reset_after}
-    checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=seconds)
+    checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=seconds, without=without)
     report = checker.check(subject, inputs, kind, gates, options)
     report.hint, report.fast, report.seconds = hint, fast, time.perf_counter() - start
+    return report
+
+
+def check_loss(
+    loss: Callable[[], float],
+    parameters: dict[str, np.ndarray],
+    gradients: dict[str, np.ndarray],
+    *,
+    fast: bool = False,
+    seed: int = 0,
+    seconds: float = SECONDS,
+) -> Report:
+    """Compare gradients that are there already with numeric ones of a loss that can be computed anew.
+
+    loss(): computes the loss from `parameters`, float64 arrays that are moved in place and put back bit
+        for bit; every random choice in it must be fixed.
+    gradients: what backward gave, by the same names.
+    fast, seed, seconds: as in `gradcheck`.
+
+    Returns a Report with a verdict for each parameter. Place and cause can be told for functions that
+    are checked as a pair or a layer, not here. Raises UserError when a parameter is not float64.
+    """
+    start = time.perf_counter()
+    checker = Checker(fast=fast, seed=seed, seconds=seconds)
+    for name, x in parameters.items():
+        if x.dtype != np.float64:
+            raise UserError(f"{name} must be float64 to be checked, got {x.dtype}")
+    before = {name: x.copy() for name, x in parameters.items()}
+
+    def forward(blocks: dict):
+        for name, x in parameters.items():
+            x[...] = blocks[name]
+        return [np.asarray(loss(), dtype=np.float64)], None
+
+    report = Report("loss")
+    problem = Problem("loss", before, forward, lambda douts, cache: (gradients, ""), ["loss"])
+    try:
+        run = given_gradients(problem, checker.guard)
+        oracle = Oracle(problem, run.douts, checker.guard, checker.rng(2), method="Richardson")
+        report.blocks = list(judge(run, oracle, checker.rng(3), fast=fast, witness=not fast).values())
+        report.findings, report.oracle = run.findings, oracle.method
+    except Misbehaved as error:
+        misbehaved(report, error)
+    finally:
+        for name, x in parameters.items():
+            x[...] = before[name]
+    report.fast, report.seconds = fast, time.perf_counter() - start
     return report
 
 
@@ -109,8 +159,9 @@ def assert_gradients(subject: Any, *inputs: Any, **options: Any) -> Report:
 class Checker:
     """One check: its settings, and the clock that the code under test runs against."""
 
-    def __init__(self, *, fast: bool, seed: int, dtype, seconds: float):
+    def __init__(self, *, fast: bool = False, seed: int = 0, dtype=np.float64, seconds: float = SECONDS, without: Sequence[int] = ()):
         self.fast = fast
+        self.without = without
         self.seed = seed
         self.dtype = np.dtype(dtype)
         self.guard = Guard(seconds)
@@ -125,7 +176,7 @@ class Checker:
         if pair is not None:
             name, forward, backward = pair
             kind = kind_of(name, kind_name)
-            if inputs:
+            if inputs and kind is None:
                 return self.check_pair_with_inputs(name, forward, backward, inputs)
             if kind is None:
                 raise UserError(
@@ -134,7 +185,8 @@ class Checker:
                 )
             if gates is not None and sorted(gates) != sorted(kind.gates):
                 raise UserError(f"gates must be an order of the letters {kind.gates!r}, got {gates!r}")
-            return self.check_kind(name, forward, backward, kind, Form(gates or kind.gates, options))
+            given = dict(zip([*kind.arguments, *kind.extras], inputs, strict=False)) if inputs else None
+            return self.check_kind(name, forward, backward, kind, Form(gates or kind.gates, options), given)
         if hasattr(subject, "parameters") or hasattr(subject, "backward"):
             from minis2s.gradcheck.model import check_layer
 
@@ -152,7 +204,7 @@ class Checker:
 
     def run(self, problem: Problem, fast: bool | None = None):
         """(Run, Oracle, blocks by name). Raises Misbehaved."""
-        run = run_with_hygiene(problem, self.guard, self.rng(1), dtype=self.dtype)
+        run = run_with_hygiene(problem, self.guard, self.rng(1), without=self.without, dtype=self.dtype)
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
         if oracle.noisy and run.dtype == np.float64:
             judge_as_single(problem, self.guard, run, self.rng(4))
@@ -204,16 +256,19 @@ class Checker:
 
     # -- a pair of a known kind ------------------------------------------------------------------------------
 
-    def check_kind(self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form) -> Report:
-        report = Report(name, kind.name)
+    def check_kind(
+        self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, given: dict | None
+    ) -> Report:
+        """The report on a pair of a known kind, in all settings of the kind or with the inputs given."""
+        report = Report(name, kind.name, declared.gates)
         trials: list[Trial] = []
-        for setting in kind.settings:
+        for setting in kind.settings if given is None else ("given",):
             try:
-                trial = self.trial(name, forward, backward, kind, declared, setting)
+                trial = self.trial(name, forward, backward, kind, declared, setting, given)
             except Misbehaved as error:
                 if not trials:
                     return misbehaved(report, error)
-                report.findings.append(Finding(False, f"with the setting {setting!r}: {error}"))
+                report.findings.append(fault(f"with the setting {setting!r}: {error}"))
                 continue
             if trial is not None:
                 report.settings.append(setting)
@@ -223,9 +278,15 @@ class Checker:
         report.blocks = merged(trials)
         report.findings += list(dict.fromkeys(f for t in trials for f in t.run.findings))
         report.oracle = trials[0].oracle.method
-        form, remark = find_form(kind, trials[0], declared)
-        if remark:
-            report.findings.append(Finding(None, remark, "" if form is not None else "forward"))
+        form, says = find_form(kind, trials[0], declared)
+        if form is not None:
+            report.gates = form.gates
+        if form is None:
+            # what differs is a question for the properties; it is no fault of backward
+            asked = properties((forward, backward), kind.name) if kind.name in ALL_KINDS else []
+            report.findings += [f._replace(ok=None) for f in asked if f.ok is False]
+        if says:
+            report.findings.append(remark(says, "" if form is not None else "forward"))
         if any(t.wrong for t in trials):
             self.explain_kind(report, forward, backward, kind, form, trials)
         else:
@@ -234,9 +295,11 @@ class Checker:
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
         return report
 
-    def trial(self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, setting: str) -> Trial | None:
+    def trial(
+        self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, setting: str, given: dict | None = None
+    ) -> Trial | None:
         """The pair in one setting; None where it takes no such inputs. Raises Misbehaved."""
-        values = {**kind.make(self.rng(0), setting), **declared.options}
+        values = {**(kind.make(self.rng(0), setting) if given is None else given), **declared.options}
         if "reset_after" not in kind.extras:
             values.pop("reset_after", None)
         problem = pair_problem(name, forward, backward, kind, values)
@@ -364,5 +427,5 @@ def signature_or_none(function: Callable):
 
 
 def misbehaved(report: Report, error: Misbehaved) -> Report:
-    report.findings.append(Finding(False, str(error)))
+    report.findings.append(fault(str(error)))
     return report

@@ -398,39 +398,53 @@ def first_difference(right: list, wrong: list, kind: Kind, trial: Trial) -> Plac
 
 
 def named_place(name: str, t: int | None, expected: np.ndarray, got: np.ndarray, kind: Kind, trial: Trial, handed_back: bool) -> Place:
+    """The place that goes with the first quantity that differs. handed_back: it is what a step gives to the one before."""
     node, gate = NODES.get(name, (name, ""))
-    rows = None
-    recurrence = bool(kind.gates) or kind.name.startswith("rnn")
-    if expected.shape == got.shape and expected.ndim >= 2 and not name.startswith("dW"):
-        differs = ~np.isclose(expected, got, rtol=1e-9, atol=1e-12)
-        bad = np.flatnonzero(differs.any(axis=tuple(range(1, expected.ndim))))
-        if len(bad) < expected.shape[0] and set(bad) != real_rows(trial, t):
-            rows = tuple(map(int, bad))
-        if name in ("dz", "dzx", "dz_ru") and kind.gates:
-            side_by_side = kind.gates[:2] if name == "dz_ru" else kind.gates
-            H = expected.shape[1] // len(side_by_side)
-            letters = [g for k, g in enumerate(side_by_side) if differs[:, k * H : (k + 1) * H].any()]
-            gate = "".join(letters) if len(letters) < len(kind.gates) else ""
+    if name.startswith(("dW", "db", "dv")) and name != "dvalues":
+        return Place(node)
+    differs = ~np.isclose(expected, got, rtol=1e-9, atol=1e-12)
+    if not (kind.gates or kind.name.startswith("rnn")):
+        return place_without_time(node, differs, (expected != 0) | (got != 0), kind)
+    rows = rows_of(differs, (expected != 0) | (got != 0), 0)
+    if name in ("dz", "dzx", "dz_ru"):
+        side_by_side = kind.gates[:2] if name == "dz_ru" else kind.gates
+        H = expected.shape[1] // max(len(side_by_side), 1)
+        letters = [g for k, g in enumerate(side_by_side) if differs[:, k * H : (k + 1) * H].any()]
+        gate = "".join(letters) if len(letters) < len(kind.gates) else ""
     step = t
-    if recurrence and t is not None and (name in BEFORE or (handed_back and name in ("dh", "dc"))):
+    if t is not None and (name in BEFORE or (handed_back and name in ("dh", "dc"))):
         step = t - 1  # it is the gradient of the state before step t
         if step < 0:
             node, step = f"{node}0", None
-    if kind.steps:
-        step = None
+    elif t is None:
+        step = len(trial.run.outs[0]) - 1  # the state after the last step
+    return Place(node, step=None if kind.steps else step, gate=gate, rows=rows)
+
+
+def place_without_time(node: str, differs: np.ndarray, nonzero: np.ndarray, kind: Kind) -> Place:
+    """For operations that are no recurrence: cross-entropy has (T, B, V), attention (B, T, ...) in the textbook."""
     if kind.name.endswith("scores") and node == "dscores":
         node = "dquery"  # the gradient of the scores came from outside; what is made of it is wrong
-    if node.startswith(("dW", "db")) or (node == "dx" and not recurrence):
-        step = rows = None
-    return Place(node, step=step, gate=gate, rows=rows)
+    if differs.ndim < 3 or kind.name in ("linear", "embedding", "dropout", "tanh"):
+        return Place(node)
+    batch, time = (1, 0) if kind.name == "cross_entropy" else (0, 1)
+    steps = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != time)))
+    if node in ("dkeys", "dvalues", "dmemory"):
+        return Place(node)
+    step = int(steps[-1])
+    rows = rows_of(np.take(differs, [step], axis=time), np.take(nonzero, [step], axis=time), batch)
+    return Place(node, step=step, rows=rows)
 
 
-def real_rows(trial: Trial, t: int | None) -> set[int]:
-    """The rows that are no padding at step t: where the others have no gradient, these are all rows."""
-    mask = trial.values.get("mask")
-    if mask is None or t is None or np.ndim(mask) < 2 or t >= len(mask):
-        return set()
-    return set(np.flatnonzero(np.asarray(mask)[t]).tolist())
+def rows_of(differs: np.ndarray, nonzero: np.ndarray, axis: int) -> tuple[int, ...] | None:
+    """Which rows of the batch differ; None where all do, or all that have a gradient there at all."""
+    if differs.ndim < 2:
+        return None
+    others = tuple(k for k in range(differs.ndim) if k != axis)
+    bad, active = np.flatnonzero(differs.any(axis=others)), np.flatnonzero(nonzero.any(axis=others))
+    if len(bad) == differs.shape[axis] or set(bad.tolist()) == set(active.tolist()):
+        return None
+    return tuple(map(int, bad))
 
 
 def observe_gates(forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard) -> Place | None:
@@ -467,7 +481,7 @@ def observe_gates(forward: Callable, backward: Callable, kind: Kind, form: Form,
 
 def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial) -> Place | None:
     differs = ~(np.abs(dz - right) <= 1e-7 * np.abs(right).max())
-    T, B, G = dz.shape
+    T, _, G = dz.shape
     gates = kind.gates or "z"
     H = G // len(gates)
     last = {"x": "dx"}
@@ -478,8 +492,7 @@ def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial
         bad = [letter for k, letter in enumerate(gates) if differs[t, :, k * H : (k + 1) * H].any()]
         if not bad:
             continue
-        rows = np.flatnonzero(differs[t].any(axis=-1))
-        chosen = tuple(map(int, rows)) if len(rows) < B and set(rows) != real_rows(trial, t) else None
+        chosen = rows_of(differs[t], (dz[t] != 0) | (right[t] != 0), 0)
         node, gate = node_of_gates("".join(bad), kind)
         if kind.name.startswith("rnn"):
             node, gate = "dz" if t == T - 1 else "dh", ""
@@ -532,6 +545,8 @@ PLAUSIBLE = (  # of several mistakes that give the same numbers, the more usual 
 )  # fmt: skip
 
 
-def plausibility(cause: Cause) -> tuple[int, int]:
+def plausibility(cause: Cause) -> tuple:
+    """A key to sort by: the usual kind of mistake first, in a line that is no mere bookkeeping, small ones first."""
     rank = PLAUSIBLE.index(cause.cause) if cause.cause in PLAUSIBLE else len(PLAUSIBLE)
-    return rank, len(cause.wrong)
+    bookkeeping = "real" in cause.line or "_kept" in cause.line
+    return rank, bookkeeping, "np." in cause.wrong and "np." not in cause.line, len(cause.wrong)

@@ -23,7 +23,7 @@ def layouts_of(report: Report, gates: str) -> dict[str, Layout]:
     kind = KINDS.get(report.kind)
     if kind is None:
         return layouts_in_a_model({b.name: np.shape(b.got) for b in report.blocks if b.got is not None})
-    gates = gates or getattr(report, "gates", "") or gates_found(report)
+    gates = gates or report.gates
     if sorted(gates) != sorted(kind.gates):
         gates = kind.gates
     return {
@@ -42,12 +42,3 @@ def layouts_in_a_model(shapes: dict[str, tuple[int, ...]]) -> dict[str, Layout]:
             by_count = {len(KINDS[kind].gates): KINDS[kind].gates for kind in ("lstm", "gru")}
             layouts[name] = Layout(axes, by_count.get(states[1] // max(states[0], 1), ""))
     return layouts
-
-
-def gates_found(report: Report) -> str:
-    """The order of the gates where the checker found another one than it was told."""
-    start = "the gates lie in the order "
-    for finding in report.findings:
-        if finding.says.startswith(start):
-            return finding.says.removeprefix(start).split(";")[0].replace(", ", "")
-    return ""

@@ -20,6 +20,7 @@ from minis2s.gradcheck.diagnose import (
     find_form,
     gradients_of,
     observe_gates,
+    rows_of,
     search,
     standard,
 )
@@ -224,10 +225,10 @@ class Visitor:
         else:
             step = self.step_of(call)
         if "B" in letters and differs.ndim > letters.index("B"):
-            axis = letters.index("B")
-            bad = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != axis)))
-            if len(bad) < differs.shape[axis]:
-                rows = tuple(map(int, bad))
+            nonzero = (got != 0) | (true != 0)
+            if step is not None and nonzero.shape != differs.shape:
+                nonzero = np.take(nonzero, [step], axis=axis)
+            rows = rows_of(differs, nonzero, letters.index("B"))
         return Place(node, layer=call.path, step=step, rows=rows)
 
     def step_of(self, call: Call) -> int | None:

@@ -16,13 +16,13 @@ import numpy as np
 from minis2s.data import Example, make_batch
 from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
-from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.causes import Finding, Place, fault
 from minis2s.gradcheck.diagnose import Cause
 from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_mask
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
-from minis2s.gradcheck.verdict import Finding, judge_entries
+from minis2s.gradcheck.verdict import judge_entries
 from minis2s.models import Bridge, Decoder, Encoder
 from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
 from minis2s.nn.recurrent import Recurrent
@@ -55,7 +55,7 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             if not checker.fast and not report.blocks:
                 measure_entries(run, oracle, blocks, checker)
         except Misbehaved as error:
-            report.findings.append(Finding(False, str(error)))
+            report.findings.append(fault(str(error)))
             return report
         report.oracle = oracle.method
         report.settings += [setting] if setting else []
@@ -167,7 +167,7 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
         f"backward does not add to the gradient of {', '.join(replaced)}: a second call without zero_grad must double it "
         "(grad += ..., not grad = ...)"
     )
-    return [Finding(False, says, "overwritten", f"d{replaced[0].rpartition('.')[2]}")]
+    return [fault(says, "overwritten", f"d{replaced[0].rpartition('.')[2]}")]
 
 
 def batch_for(model):

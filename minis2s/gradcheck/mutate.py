@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import numpy as np
+
 from minis2s.errors import UserError
 from minis2s.functional import OPS
 from minis2s.gradcheck.mutants.forked import run_forked
@@ -16,6 +18,8 @@ from minis2s.gradcheck.mutants.mutant import Mutant, mutated_op, planted, target
 from minis2s.gradcheck.mutants.pytest_runs import mutate_tests
 from minis2s.gradcheck.mutants.score import Progress, Result, Score, judged
 from minis2s.gradcheck.mutants.situations import MODELS, tiny_model
+from minis2s.models import Bridge
+from minis2s.nn import LSTM, Bidirectional, Layer
 from minis2s.op import Op
 
 __all__ = ["Result", "Score", "mutate", "mutate_checker", "mutate_pair", "mutate_tests"]
@@ -75,9 +79,19 @@ def checker_accepts(op: str) -> bool:
     from minis2s.gradcheck import gradcheck
 
     if not op:
-        return all(gradcheck(tiny_model(name), fast=True).ok for name in MODELS)
+        models = (gradcheck(tiny_model(name), fast=True) for name in MODELS)
+        return all(report.ok for report in models) and all(gradcheck(layer, fast=True).ok for layer in layers())
     forms = ({"reset_after": True}, {"reset_after": False}) if op.startswith("gru") else ({},)
     return all(gradcheck(OPS[op], **form).ok for form in forms)
+
+
+def layers() -> list[Layer]:
+    """Layers that can more than any model asks of them: initial states, a bridge to more layers than there are."""
+    rng = np.random.default_rng(0)
+    return [
+        Bidirectional(LSTM(3, 2, rng=rng), LSTM(3, 2, rng=rng)),
+        Bridge("copy", 4, 4, encoder_layers=1, decoder_layers=3, state_parts=2, rng=rng),
+    ]
 
 
 def checker_check(mutant: Mutant) -> bool:

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Guard:
     def too_long(self, what: str) -> str:
         return (
             f"{what} is too slow: the check was stopped after {self.seconds:g} seconds; look for a loop that "
-            "never ends, or allow more with seconds=..."
+            "never ends, or allow more seconds"
         )
 
 
@@ -104,8 +105,9 @@ def describe_error(what: str, error: BaseException) -> str:
     ours = __file__.rsplit("gradcheck", 1)[0]
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(ours) and "site-packages" not in frame.filename and frame.lineno:
-            place = f" at line {frame.lineno} of {frame.filename.rsplit('/', 1)[-1]}"
-            if frame.line:
+            file = "a notebook cell" if "ipykernel" in frame.filename or "<" in frame.filename else Path(frame.filename).name
+            place = f" at line {frame.lineno} of {file}"
+            if frame.line and str(error) not in frame.line:
                 place += f" ({frame.line.strip()[:80]})"
     if isinstance(error, SystemExit):
         return f"{what} ends the program (SystemExit){place}: a function must return its result"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minis2s.gradcheck.causes import CAUSES, Place
+from minis2s.gradcheck.causes import CAUSES, Finding, Place
 from minis2s.gradcheck.diagnose import Cause
-from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block, Finding
+from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
 HINTS = 3  # levels: where, what kind, the formula
 
@@ -28,6 +28,7 @@ class Report:
 
     name: str
     kind: str = ""
+    gates: str = ""  # the order in which the gates lie side by side
     blocks: list[Block] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     place: Place | None = None
@@ -76,27 +77,30 @@ class Report:
         if not self.causes:
             return ""
         best = self.causes[0]
+        rivals = [c.says for c in self.causes[1:] if c.confidence == best.confidence and c.says != best.says][:2]
         if best.confidence == "certain":
-            return f"{best.says}: this mistake gives exactly your numbers, and no other known one does"
-        rivals = [c for c in self.causes[1:] if c.confidence == best.confidence and c.says != best.says][:2]
-        if best.confidence == "likely":
-            return f"likely {best.says}" + "".join(f"; or {c.says}" for c in rivals)
-        return f"perhaps {best.says}" + "".join(f"; or {c.says}" for c in rivals)
+            alone = len({c.says for c in self.causes}) == 1
+            only = "and no other known one does" if alone else "like some that come to the same"
+            return f"{best.says}: this mistake gives exactly your numbers, {only}"
+        opening = "likely" if best.confidence == "likely" else "perhaps"
+        return "; or ".join([f"{opening} {best.says}", *rivals])
 
     def formula(self) -> str:
         """The equation in question and the right line of its backward pass. "" where none is known."""
         best = self.cause
         if best is None or not best.line:
             return ""
-        text = f"forward computes {best.equation}; backward needs {best.line}" if best.equation else f"backward needs {best.line}"
-        return text + (f", your numbers are those of {best.wrong}" if best.wrong else ", which your numbers lack")
+        line, wrong = best.line.rstrip(":"), best.wrong.rstrip(":")
+        given = f"forward computes {best.equation}; " if " = " in best.equation else f"{best.equation}; " if best.equation else ""
+        lacks = f", and your numbers are those of {wrong}" if wrong else ", which your numbers lack"
+        return f"{given}backward needs {line}{lacks}"
 
     def hints(self, level: int | None = None) -> list[str]:
         """The hints up to a level (by default the report's own): where, what kind, the formula."""
         level = self.hint if level is None else min(level, self.hint)
         kind = ""
         if self.cause is not None:
-            kind = f"{CAUSES[self.cause.cause]}: {self.why()}" if self.why() else ""
+            kind = f"{self.why()}. In general: {CAUSES[self.cause.cause]}"
         return [text for text in [self.where(), kind, self.formula()][:level] if text]
 
     def __str__(self) -> str:
@@ -120,7 +124,9 @@ class Report:
     def summary(self) -> str:
         counts = {v: sum(b.verdict == v for b in self.blocks) for v in (WRONG, MISSING, UNCLEAR, VACUOUS, KINK)}
         if self.verdict == RIGHT:
-            return f"right: all {len(self.blocks)} gradients agree with the numeric ones"
+            other = any(f.cause == "forward" for f in self.findings)
+            but = f", but forward does not compute a {self.kind}" if other else ""
+            return f"right: all {len(self.blocks)} gradients agree with the numeric ones{but}"
         said = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
         return f"{self.verdict}" + (f": of {len(self.blocks)} gradients {said}" if said else "")
 
@@ -143,7 +149,7 @@ class Report:
             "place": place,
             "causes": [cause_dict(c, shown) for c in self.causes] if shown >= 2 else [],
             "hints": self.hints(),
-            "findings": [{"ok": f.ok, "says": f.says, "cause": f.cause} for f in self.findings],
+            "findings": [f._asdict() for f in self.findings],
             "blocks": [block_dict(b) for b in self.blocks],
             "oracle": self.oracle,
             "settings": self.settings,

@@ -124,6 +124,8 @@ def named_gradients(result, names: list[str]) -> tuple[dict, str]:
         parts = list(result) if isinstance(result, tuple | list) else [result]
         if any(isinstance(part, tuple | list) and part and isinstance(part[0], np.ndarray) for part in parts):
             parts = leaves(parts)
+    while len(parts) > len(names) and parts[-1] is None:
+        parts.pop()  # of an argument that was left out, as a bias
     gradients = dict(zip(names, parts, strict=False))
     note = ""
     if len(parts) != len(names):
@@ -154,14 +156,15 @@ def describe(x) -> str:
 def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem:
     """The Problem of a plain f(*inputs) -> (y, backward), with backward(dy) -> gradients of the inputs.
 
-    An input may be an array, a number, or nested tuples, lists and dictionaries of them; whole numbers
-    (ids), booleans and None are handed over and not differentiated.
+    An input may be an array, or nested tuples, lists and dictionaries of arrays. Arrays of floating-point
+    numbers are differentiated; whole numbers (ids), booleans, plain Python numbers (options) and None are
+    handed over as they are.
     """
     flat = leaves(list(inputs))
     paths = paths_of(list(inputs), argument_names(function, len(inputs)))
     blocks, places = {}, {}
     for n, (path, x) in enumerate(zip(paths, flat, strict=True)):
-        if isinstance(x, float) or (isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"):
+        if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f":
             blocks[path], places[path] = np.asarray(x), n
     if not blocks:
         raise UserError("none of the inputs is an array of floating-point numbers: there is nothing to differentiate")

@@ -13,10 +13,10 @@ gradient, the verdict is "cannot tell".
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from minis2s.gradcheck.causes import Finding, fault, remark
 from minis2s.gradcheck.numeric import EPS, Oracle, unit_direction
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem, arrays_inside
 
@@ -27,15 +27,6 @@ MARGIN = 100  # how far above the noise a difference must lie; noise is an estim
 # called right, and said: an epsilon in a logarithm that backward leaves out, or a sum in float32.
 SMALLEST_MISTAKE = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-3}
 MOST_ENTRIES = 4000  # of a block, for which every entry is measured
-
-
-class Finding(NamedTuple):
-    """Something to say about the function beside its gradients."""
-
-    ok: bool | None  # False for a fault, None for a remark that does not count against it
-    says: str
-    cause: str = ""  # a key of CAUSES
-    place: str = ""  # the node that it concerns
 
 
 @dataclass
@@ -89,13 +80,33 @@ class Run:
 # -- hygiene -------------------------------------------------------------------------------------------
 
 
+def given_gradients(problem: Problem, guard: Guard) -> Run:
+    """The Run of a problem whose gradients are known beforehand: only what must be so is looked at."""
+    findings: list[Finding] = []
+    values = []
+    for _ in range(2):
+        outs, _ = call_forward(problem, guard, {name: x.copy() for name, x in problem.blocks.items()})
+        values.append(check_out(problem, 0, outs[0]))
+    if not same(*values):
+        raise Misbehaved("two calls of the loss gave two values: fix every random choice in it first")
+    raw, _ = problem.backward([np.ones(())], None)
+    gradients, missing = {}, {}
+    for name, x in problem.blocks.items():
+        gradients[name], missing[name] = comparable(name, x, raw, findings)
+    gradients = {name: g for name, g in gradients.items() if g is not None}
+    rounding = {name: 16 * EPS * float(np.abs(g).max(initial=0)) for name, g in gradients.items()}
+    rounding = {name: r if np.isfinite(r) else 0.0 for name, r in rounding.items()}
+    missing = {name: why for name, why in missing.items() if why}
+    return Run(values[:1], [np.ones(())], gradients, missing, {}, findings, rounding, np.dtype(np.float64))
+
+
 def run_with_hygiene(
-    problem: Problem, guard: Guard, rng: np.random.Generator, *, upstream: Sequence | None = None, dtype=np.float64
+    problem: Problem, guard: Guard, rng: np.random.Generator, *, without: Sequence[int] = (), dtype=np.float64
 ) -> Run:
     """Call forward and backward several times and look at everything but the values of the gradients.
 
-    upstream: gradients of the outs to use, None for random ones. Raises Misbehaved where there is
-    nothing that could be judged.
+    Every out gets a random upstream gradient but those numbered in `without`. Raises Misbehaved where
+    there is nothing that could be judged.
     """
     findings: list[Finding] = []
     blocks = {name: x.astype(dtype) for name, x in problem.blocks.items()}
@@ -103,7 +114,7 @@ def run_with_hygiene(
     outs, cache = call_forward(problem, guard, given)
     changed = [name for name in blocks if not same(blocks[name], given[name])]
     if changed:
-        findings.append(Finding(False, f"forward changes its input {', '.join(changed)} in place: work on a copy", "aliased"))
+        findings.append(fault(f"forward changes its input {', '.join(changed)} in place: work on a copy", "aliased"))
         given = {name: x.copy() for name, x in blocks.items()}
         outs, cache = call_forward(problem, guard, given)
     outs = [check_out(problem, n, out) for n, out in enumerate(outs)]
@@ -115,25 +126,24 @@ def run_with_hygiene(
         )
     outs = [out.copy() for out in outs]  # a later call may write into the same memory
 
-    if upstream is None:
-        upstream = [rng.standard_normal(out.shape) for out in outs]
-    douts = [None if d is None else np.asarray(d, dtype=out.dtype) for d, out in zip(upstream, outs, strict=True)]
+    upstream = [rng.standard_normal(out.shape) for out in outs]
+    douts = [None if n in without else np.asarray(d, dtype=out.dtype) for n, (d, out) in enumerate(zip(upstream, outs, strict=True))]
     handed = [None if d is None else d.copy() for d in douts]
     before = [a.copy() for a in arrays_inside(cache)]
     raw, note = call_backward(problem, guard, handed, cache)
     if note:
-        findings.append(Finding(False, note))
+        findings.append(fault(note))
     changed = [n for n, (d, h) in enumerate(zip(douts, handed, strict=True)) if d is not None and not same(d, h)]
     if changed:
         name = (problem.out_names[changed[0]] if changed[0] < len(problem.out_names) else "").removesuffix("s").removesuffix("_last")
         says = "backward changes the gradient dout that it is given (an in-place +=): work on a copy"
-        findings.append(Finding(False, says, "aliased", f"d{name}" if name else ""))
+        findings.append(fault(says, "aliased", f"d{name}" if name else ""))
     shared = memory_shared(raw, handed, cache, given)
     raw = {name: keep(value) for name, value in raw.items()}
     after = arrays_inside(cache)
     if len(before) == len(after) and not all(map(same, before, after)):
         findings.append(
-            Finding(False, "backward changes its cache: a second call, or a look at the cache afterwards, is wrong", "aliased")
+            fault("backward changes its cache: a second call, or a look at the cache afterwards, is wrong", "aliased")
         )
     gradients, missing = {}, {}
     for name, x in problem.blocks.items():
@@ -148,13 +158,13 @@ def run_with_hygiene(
     single = dtype == np.float64 and np.dtype(np.float32) in computed
     if single:
         findings.append(
-            Finding(None, "float64 came in, float32 comes out: it is judged by the limits of float32; "
+            remark("float64 came in, float32 comes out: it is judged by the limits of float32; "
                     "allocate with the dtype of the input (np.zeros_like(x), or dtype=x.dtype)")
         )
     precision = np.dtype(np.float32) if single or np.dtype(dtype) == np.float32 else np.dtype(np.float64)
     rounding = rounding_of(problem, guard, blocks, douts, gradients, rng, precision)
     if guard.printed > 0:
-        findings.append(Finding(None, f"it prints ({guard.printed:,} characters so far, not shown here): remove the print calls"))
+        findings.append(remark(f"it prints ({guard.printed:,} characters so far, not shown here): remove the print calls"))
     misshapen = {name: raw[name] for name in missing if isinstance(raw.get(name), np.ndarray) and raw[name].dtype.kind == "f"}
     return Run(outs, douts, gradients, missing, misshapen, findings, rounding, precision)
 
@@ -199,7 +209,7 @@ def comparable(name: str, x: np.ndarray, raw: dict, findings: list[Finding]) -> 
     if value is None:
         return None, f"the gradient of {name} is None: backward must return an array of shape {x.shape}"
     if isinstance(value, np.ma.MaskedArray):
-        findings.append(Finding(False, f"the gradient of {name} is a masked array: return a plain array"))
+        findings.append(fault(f"the gradient of {name} is a masked array: return a plain array"))
         value = value.filled(np.nan)
     if not isinstance(value, np.ndarray):
         try:
@@ -207,9 +217,9 @@ def comparable(name: str, x: np.ndarray, raw: dict, findings: list[Finding]) -> 
         except (TypeError, ValueError):
             return None, f"the gradient of {name} is a {type(raw[name]).__name__}, not an array of shape {x.shape}"
         if x.ndim:
-            findings.append(Finding(None, f"the gradient of {name} is a {type(raw[name]).__name__}, taken as an array"))
+            findings.append(remark(f"the gradient of {name} is a {type(raw[name]).__name__}, taken as an array"))
     if value.dtype.kind in "iub":
-        findings.append(Finding(False, f"the gradient of {name} has dtype {value.dtype}: expected floating-point numbers"))
+        findings.append(fault(f"the gradient of {name} has dtype {value.dtype}: expected floating-point numbers"))
         value = value.astype(np.float64)
     if value.dtype.kind != "f":
         return None, f"the gradient of {name} has dtype {value.dtype}: expected floating-point numbers"
@@ -224,7 +234,7 @@ def comparable(name: str, x: np.ndarray, raw: dict, findings: list[Finding]) -> 
         return None, why
     if not np.isfinite(value).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(value))[0]))
-        findings.append(Finding(False, f"the gradient of {name} is {value[where]} at {list(where)}"))
+        findings.append(fault(f"the gradient of {name} is {value[where]} at {list(where)}"))
     return np.array(value), ""
 
 
@@ -233,14 +243,14 @@ def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None
     arrays = {name: value for name, value in raw.items() if isinstance(value, np.ndarray) and value.size}
     for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
         if np.may_share_memory(a, b) and np.shares_memory(a, b):
-            return Finding(False, f"the gradients of {one} and {other} share their memory: adding to one in place changes the other; return a copy", "aliased", f"d{other}")
+            return fault(f"the gradients of {one} and {other} share their memory: adding to one in place changes the other; return a copy", "aliased", f"d{other}")
     groups = [("the gradient dout", [d for d in douts if d is not None]), ("the cache", arrays_inside(cache))]
     groups.append(("the inputs", list(blocks.values())))
     for name, value in arrays.items():
         for what, others in groups:
             if any(np.may_share_memory(value, a) and np.shares_memory(value, a) for a in others):
                 says = f"the gradient of {name} shares its memory with {what}: return an array of its own (x.copy())"
-                return Finding(None, says, "aliased")
+                return remark(says, "aliased")
     return None
 
 
@@ -260,8 +270,7 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
     if names:
         doubled = all(np.allclose(as_float(second[n], gradients[n]), 2 * gradients[n], atol=0) for n in names)
         how = ": it is doubled, so the gradients of the first call are still there" if doubled else ""
-        found.append(Finding(
-            False, f"calling backward twice gives another gradient of {', '.join(names)} the second time{how}",
+        found.append(fault(f"calling backward twice gives another gradient of {', '.join(names)} the second time{how}",
             "not cleared" if doubled else "aliased", f"d{names[0].rpartition('.')[2]}",
         ))
     _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
@@ -269,8 +278,7 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
     call_forward(problem, guard, other)
     names = differing(call_backward(problem, guard, [None if d is None else d.copy() for d in douts], cache)[0])
     if names and not found:
-        found.append(Finding(
-            False,
+        found.append(fault(
             f"after another forward call the gradient of {', '.join(names)} is that of the other call: backward must use "
             "its cache only, nothing that is kept between calls", "stale cache", f"d{names[0].rpartition('.')[2]}",
         ))
@@ -304,7 +312,7 @@ def judge_as_single(problem: Problem, guard: Guard, run: Run, rng: np.random.Gen
     """Forward turned out to have the noise of float32, though float64 comes out: judge by that."""
     run.dtype = np.dtype(np.float32)
     run.findings.append(
-        Finding(None, "forward computes in float32 somewhere inside (its values have that noise): it is judged by the "
+        remark("forward computes in float32 somewhere inside (its values have that noise): it is judged by the "
                 "limits of float32; allocate with the dtype of the input")
     )
     run.rounding = rounding_of(problem, guard, problem.blocks, run.douts, run.gradients, rng, run.dtype)
@@ -339,7 +347,9 @@ def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generato
     direction = unit_direction(gradient, rng)
     numeric, noise = oracle.along(name, direction)
     analytic = float((gradient.astype(np.float64) * direction).sum())
-    block = verdict(name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], run.dtype)
+    # by chance a direction may be almost level: then the gradient's usual size is the measure
+    usual = float(np.sqrt((gradient.astype(np.float64) ** 2).mean()))
+    block = verdict(name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], run.dtype, usual)
     block.index = None
     return block
 
@@ -359,15 +369,17 @@ def judge_entries(name: str, run: Run, oracle: Oracle, rng: np.random.Generator)
     return block
 
 
-def verdict(name: str, got: np.ndarray, expected: np.ndarray, noise: float, dtype: np.dtype) -> Block:
-    """The verdict on two gradients of one shape; `noise` is absolute."""
+def verdict(
+    name: str, got: np.ndarray, expected: np.ndarray, noise: float, dtype: np.dtype, usual: float = 0.0
+) -> Block:
+    """The verdict on two gradients of one shape; `noise` is absolute, `usual` a size to measure errors by."""
     if not np.isfinite(expected).all():
         return Block(name, UNCLEAR, note="the numeric derivative is not finite")
     if not np.isfinite(got).all():
         worst = tuple(map(int, np.argwhere(~np.isfinite(got))[0]))
         return Block(name, WRONG, float("inf"), worst, float(got[worst]), float(expected[worst]))
     gap = np.abs(got - expected)
-    scale = max(float(np.abs(got).max()), float(np.abs(expected).max()))
+    scale = max(float(np.abs(got).max()), float(np.abs(expected).max()), usual if np.isfinite(usual) else 0.0)
     worst = tuple(map(int, np.unravel_index(int(gap.argmax()), gap.shape)))
     largest = float(gap.max())
     relative = largest / scale if scale > 0 else 0.0

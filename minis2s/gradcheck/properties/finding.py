@@ -6,26 +6,13 @@ A question is a function without arguments that calls the code under test and re
 
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
+from minis2s.gradcheck.causes import Finding
 from minis2s.gradcheck.problem import Guard, Misbehaved
 
 TOLERANCE = 1e-9  # in float64; rounding is a million times smaller, a mistake a thousand times larger
-
-
-class Finding(NamedTuple):
-    """The answer to one question about a forward pass, an optimizer or a search."""
-
-    check: str  # name of the property
-    ok: bool | None  # True: it holds; False: it does not; None: it could not be judged
-    says: str  # one sentence: what was expected and what came, with numbers and place
-    cause: str = ""  # key of causes.CAUSES; "" where the property holds
-    place: str = ""  # the leaking path, or the part that differs; "" where there is none to name
-
-    def __str__(self) -> str:
-        return f"{ {True: 'ok', False: 'WRONG', None: 'not judged'}[self.ok]:10} {self.check}: {self.says}"
 
 
 def passed(says: str) -> Finding:
