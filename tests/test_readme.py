@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minis2s.cli import parse
@@ -20,7 +21,7 @@ def blocks(language: str = "") -> list[str]:
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    (code,) = blocks("python")
+    _, code = blocks("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     # the same on less data
     for long, short in (
@@ -34,6 +35,23 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("exactly right: ") and len(lines) == 3
+
+
+def test_the_gradient_checks_run(capsys):
+    from minis2s.functional import OPS
+
+    code, _ = blocks("python")
+    x, W, b = (np.random.default_rng(0).standard_normal(shape) for shape in ((4, 3), (3, 2), (2,)))
+
+    def product(x, W):
+        return x @ W, lambda dy: (dy @ W.T, x.T @ dy)
+
+    mine = {"my_forward": OPS["lstm"].forward, "my_backward": OPS["lstm"].backward, "my_function": product}
+    affine = "gradcheck((my_forward, my_backward), x, W, b)"
+    assert code.count(affine) == 1
+    code = code.replace(affine, "gradcheck((affine.forward, affine.backward), x, W, b)")
+    exec(compile(code, "README.md", "exec"), {**mine, "affine": OPS["linear"], "x": x, "W": W, "b": b})
+    assert capsys.readouterr().out.startswith("True None None")
 
 
 def commands() -> list[str]:
@@ -58,7 +76,7 @@ def test_an_option_that_is_named_exists(option):
     from io import StringIO
 
     out = StringIO()
-    for command in ("train", "translate", "evaluate"):
+    for command in ("train", "translate", "evaluate", "gradcheck", "mutate"):
         with redirect_stdout(out), pytest.raises(SystemExit):
             parse([command, "--help"])
     assert option in out.getvalue() or option == "--help"

@@ -260,7 +260,7 @@ class Checker:
         self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, given: dict | None
     ) -> Report:
         """The report on a pair of a known kind, in all settings of the kind or with the inputs given."""
-        report = Report(name, kind.name, declared.gates)
+        report = Report(name, kind.name, gates=declared.gates)
         trials: list[Trial] = []
         for setting in kind.settings if given is None else ("given",):
             try:

@@ -422,6 +422,10 @@ class Visitor:
         if self.report.causes or wrong[0] not in self.run.gradients:
             return
         got = self.run.gradients[wrong[0]]
+        if self.problem_weight(wrong[0]) is None:  # an input of the layer, not a weight
+            pairs = self.checker.compared(self.run, self.oracle, blocks)
+            self.report.causes = read_signs(pairs, self.problem.axes, {})
+            return
         parts = [
             din for call in self.calls for n, din in enumerate(call.dins)
             if din is not None and n < len(call.floats) and call.inputs[call.floats[n]] is self.problem_weight(wrong[0])

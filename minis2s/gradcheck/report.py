@@ -28,7 +28,6 @@ class Report:
 
     name: str
     kind: str = ""
-    gates: str = ""  # the order in which the gates lie side by side
     blocks: list[Block] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     place: Place | None = None
@@ -38,6 +37,7 @@ class Report:
     fast: bool = False
     seconds: float = 0.0
     hint: int = HINTS
+    gates: str = ""  # the order in which the gates lie side by side
 
     @property
     def verdict(self) -> str:

@@ -113,7 +113,7 @@ def test_other_orders_of_the_gates_are_shown(wrong):
     text = to_html(wrong, gates="ofig")
     assert re.findall(r'scope="colgroup"[^>]*>(\w)', text)[:4] == list("ofig")
     assert re.findall(r'scope="colgroup"[^>]*>(\w)', to_html(wrong, gates="xy"))[:4] == list("ifog")
-    other = Report("lstm", "lstm", "gfio", wrong.blocks)
+    other = Report("lstm", "lstm", wrong.blocks, gates="gfio")
     assert re.findall(r'scope="colgroup"[^>]*>(\w)', to_html(other))[:4] == list("gfio")
 
 
@@ -167,7 +167,7 @@ def hostile_report() -> Report:
     ]
     place = Place(HOSTILE, HOSTILE, 1, "<b>")
     causes = [Cause("scale", HOSTILE, "likely", HOSTILE, HOSTILE, HOSTILE)]
-    return Report(HOSTILE, HOSTILE, "", blocks, [Finding("x", False, HOSTILE)], place, causes, HOSTILE, [HOSTILE])
+    return Report(HOSTILE, HOSTILE, blocks, [Finding("x", False, HOSTILE)], place, causes, HOSTILE, [HOSTILE])
 
 
 def test_hostile_texts_are_harmless(tmp_path):
