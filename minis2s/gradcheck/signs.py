@@ -98,8 +98,10 @@ def of_one_block(name: str, got: np.ndarray, expected: np.ndarray, letters: str,
     if ratio is not None:
         return [of_a_ratio(ratio, f"the gradient of {name}", sizes, False)]
     limit = float(np.abs(got).max())
-    if (np.abs(expected) > limit * 1.001).sum() > 1 and agree(got, np.clip(expected, -limit, limit)):
-        return [Cause("clipping", f"the gradient of {name} is clipped to {limit:.6g}: clipping belongs into the training loop", "certain")]
+    clipped = int((np.abs(expected) > limit * 1.001).sum())
+    if clipped and agree(got, np.clip(expected, -limit, limit)):
+        says = f"the gradient of {name} is clipped to {limit:.6g}: clipping belongs into the training loop"
+        return [Cause("clipping", says, "certain" if clipped > 2 else "likely")]
     if got.ndim == 2 and got.shape[0] == got.shape[1] and agree(got.T, expected):
         return [Cause("transpose", f"the gradient of {name} is transposed", "likely")]
     for axis, letter in enumerate(letters if len(letters) == got.ndim else ""):

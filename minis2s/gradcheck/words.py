@@ -130,6 +130,8 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "transpose", f"{name} is computed with {by} where {what} belongs"
         case "step":
             return "time shift", f"{name} uses {by}, of another step, where {what} belongs"
+        case "variable" if plain(what).endswith("_kept"):
+            return "extra term", f"{by} is added to {name}, which does not belong there"
         case "variable" if (plain(by), plain(what)) in LACKING:
             cause, lacks = LACKING[plain(by), plain(what)]
             return cause, f"{name} uses {by} where {what} belongs: {lacks}"
