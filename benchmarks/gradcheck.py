@@ -98,7 +98,9 @@ def outcome(name: str, report: Report, nodes: set[str], gate: str, causes: set[s
     if "mask ignored" in causes:
         same |= MASKED
     node_right = place is not None and (place.node in same or (place.node[:2] == "dW" and "dW" in nodes))
-    gate_right = not gate or place is None or place.node != "dz" or set(place.gate) == set(gate) or not place.gate
+    gate_right = (
+        not gate or place is None or place.node != "dz" or set(place.gate) == set(gate) or not place.gate
+    )
     alike = causes | {c for group in SAME for c in group if causes & group}
     return {
         "name": name,
@@ -122,7 +124,9 @@ def timed(check) -> tuple[Report, float]:
 def catalogue_pair(name: str) -> dict:
     mutant = MUTANTS[name]
     before = mutant.op.startswith("gru") and "before" in name
-    report, seconds = timed(lambda: gradcheck(mutated_op(mutant), kind=mutant.op, reset_after=False if before else None))
+    report, seconds = timed(
+        lambda: gradcheck(mutated_op(mutant), kind=mutant.op, reset_after=False if before else None)
+    )
     return outcome(name, report, {mutant.node}, mutant.gate, {mutant.cause}, seconds)
 
 
@@ -158,14 +162,23 @@ def student_bug(number: int) -> dict:
     pair = (bug.name, bug.forward, bug.backward)
     report, seconds = timed(lambda: gradcheck(pair, kind=bug.kind, **options))
     gate = bug.gate if bug.node == "dz" else ""
-    return outcome(f"{bug.kind}: {bug.name}", report, {bug.node, *bug.nodes}, gate, {bug.cause, *bug.also}, seconds)
+    return outcome(
+        f"{bug.kind}: {bug.name}", report, {bug.node, *bug.nodes}, gate, {bug.cause, *bug.also}, seconds
+    )
 
 
 def right_way(number: int) -> dict:
     way = load("ways").RIGHT[number]
     options = {key: way.options[key] for key in ("gates", "reset_after") if key in way.options}
-    report, seconds = timed(lambda: gradcheck((way.name, way.forward, way.backward), kind=way.kind, **options))
-    return {"name": f"{way.kind}: {way.name}", "verdict": report.verdict, "seconds": round(seconds, 2), "said": str(report)}
+    report, seconds = timed(
+        lambda: gradcheck((way.name, way.forward, way.backward), kind=way.kind, **options)
+    )
+    return {
+        "name": f"{way.kind}: {way.name}",
+        "verdict": report.verdict,
+        "seconds": round(seconds, 2),
+        "said": str(report),
+    }
 
 
 def random_right(number: int) -> dict:
@@ -178,8 +191,15 @@ def random_right(number: int) -> dict:
     if number % 2:
         name = pick(*OPS)
         options = {"reset_after": bool(rng.integers(2))} if name.startswith("gru") else {}
-        report, seconds = timed(lambda: gradcheck(OPS[name], seed=number, fast=bool(rng.integers(2)), **options))
-        return {"name": f"{name}, seed {number}", "verdict": report.verdict, "seconds": round(seconds, 2), "said": str(report)}
+        report, seconds = timed(
+            lambda: gradcheck(OPS[name], seed=number, fast=bool(rng.integers(2)), **options)
+        )
+        return {
+            "name": f"{name}, seed {number}",
+            "verdict": report.verdict,
+            "seconds": round(seconds, 2),
+            "said": str(report),
+        }
     attention = pick("none", "dot", "scaled", "general", "additive")
     decoder = pick("luong", "bahdanau")
     bridge = pick("copy", "projection") if attention == "none" else pick("copy", "zero", "projection")
@@ -216,7 +236,9 @@ def bug_table(title: str, results: list[dict]) -> None:
         ("wrong_certain", "a wrong cause called certain"),
     ):  # fmt: skip
         print(f"  {words:<62} {share(results, key)}")
-    print(f"  seconds, median and largest: {statistics.median(r['seconds'] for r in results):.2f}, {max(r['seconds'] for r in results):.2f}")
+    print(
+        f"  seconds, median and largest: {statistics.median(r['seconds'] for r in results):.2f}, {max(r['seconds'] for r in results):.2f}"
+    )
     for r in results:
         if not (r["found"] and r["place"] and r["alike"]):
             print(f"    {r['name']}: wanted {r['wanted']}; said {r['said'][:200]}")
@@ -234,7 +256,11 @@ def right_table(title: str, results: list[dict]) -> None:
 def times() -> dict:
     """Seconds of processor for a whole attention model, with a bug in it and without; the median of five."""
     found = {}
-    for title, name in (("right", None), ("wrong LSTM", "lstm/do uses c"), ("wrong hand-over", "wiring/last state ignored")):
+    for title, name in (
+        ("right", None),
+        ("wrong LSTM", "lstm/do uses c"),
+        ("wrong hand-over", "wiring/last state ignored"),
+    ):
         for fast in (False, True):
             seconds = []
             for _ in range(5):
@@ -254,7 +280,9 @@ def times() -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     everything = ("time", "pairs", "models", "students", "right", "random", "rivals")
     parser.add_argument("what", nargs="*", help=f"some of: {', '.join(everything)}; left out: all")
     parser.add_argument("--jobs", type=int, default=2)

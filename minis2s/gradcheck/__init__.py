@@ -11,9 +11,9 @@ from types import ModuleType
 
 from minis2s.gradcheck.causes import CAUSES, Finding, Place
 from minis2s.gradcheck.check import assert_gradients, check_loss, gradcheck
-from minis2s.gradcheck.diagnose import Cause
 from minis2s.gradcheck.properties import properties
 from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import Block
 
 __all__ = [

@@ -66,11 +66,15 @@ class Place:
     def __str__(self) -> str:
         words = [self.node]
         if self.gate:
-            words.append(f"gate {', '.join(self.gate)}" if len(self.gate) == 1 else f"gates {', '.join(self.gate)}")
+            words.append(
+                f"gate {', '.join(self.gate)}" if len(self.gate) == 1 else f"gates {', '.join(self.gate)}"
+            )
         if self.step is not None:
             words.append(f"at step {self.step}")
         if self.rows is not None:
-            words.append(f"in row{'s' if len(self.rows) > 1 else ''} {', '.join(map(str, self.rows))} of the batch")
+            words.append(
+                f"in row{'s' if len(self.rows) > 1 else ''} {', '.join(map(str, self.rows))} of the batch"
+            )
         if self.layer:
             words.append(f"of {self.layer}")
         return " ".join(words)

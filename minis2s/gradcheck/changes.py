@@ -31,7 +31,9 @@ class Change(NamedTuple):
 def is_equation(statement: ast.Assign) -> bool:
     """Is it a line of mathematics, and not one that makes room for results or measures a size?"""
     value = ast.unparse(statement.value)
-    return not isinstance(statement.targets[0], ast.Tuple) and not value.startswith(("np.zeros_like", "probs.shape"))
+    return not isinstance(statement.targets[0], ast.Tuple) and not value.startswith(
+        ("np.zeros_like", "probs.shape")
+    )
 
 
 def assigned(statement: ast.stmt) -> str:
@@ -67,9 +69,17 @@ def loops(statement: ast.For) -> Iterator[Change]:
     if not text.startswith("reversed(range("):
         return
     inner = text[len("reversed(range(") : -2]
-    yield Change(expression(f"range({inner})"), "time shift", "the loop runs forward in time, from the first step to the last")
-    yield Change(expression(f"reversed(range({inner} - 1))"), "time shift", "the loop leaves out the last step")
-    yield Change(expression(f"reversed(range(1, {inner}))"), "time shift", "the loop leaves out the first step")
+    yield Change(
+        expression(f"range({inner})"),
+        "time shift",
+        "the loop runs forward in time, from the first step to the last",
+    )
+    yield Change(
+        expression(f"reversed(range({inner} - 1))"), "time shift", "the loop leaves out the last step"
+    )
+    yield Change(
+        expression(f"reversed(range(1, {inner}))"), "time shift", "the loop leaves out the first step"
+    )
 
 
 def expression(text: str) -> ast.expr:
@@ -86,7 +96,11 @@ def statement_changes(statement: ast.Assign, names: dict[bool, list[str]], sizes
     # of a sum that grows from step to step, it is what is added that may be scaled
     variable = assigned(statement)
     kept, plus, added = text.partition(" + ")
-    before, added = (f"{kept} + ", added) if plus and kept == variable and variable.startswith(("dW", "db")) else ("", text)
+    before, added = (
+        (f"{kept} + ", added)
+        if plus and kept == variable and variable.startswith(("dW", "db"))
+        else ("", text)
+    )
     for letter, size in sizes:
         yield Change(expression(f"{before}({added}) / ({size})"), "scaled", text, f"divided by {letter}")
         yield Change(expression(f"{before}({added}) * ({size})"), "scaled", text, f"times {letter}")
@@ -148,23 +162,40 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
         if isinstance(node.value, ast.Name) and ast.unparse(node.slice) == LOOP_VARIABLE:
             name = node.value.id
             for other in names[True]:
-                if other not in (name, "real"):  # with padding masked before, real is as good as leaving it out
+                if other not in (
+                    name,
+                    "real",
+                ):  # with padding masked before, real is as good as leaving it out
                     yield Change(expression(f"{other}[t]"), "variable", text, f"{other}[t]")
-            for index in ("t - 1", f"(t + 1) % len({name})", f"min(t + 1, len({name}) - 1)", f"len({name}) - 1 - t"):
+            for index in (
+                "t - 1",
+                f"(t + 1) % len({name})",
+                f"min(t + 1, len({name}) - 1)",
+                f"len({name}) - 1 - t",
+            ):
                 yield Change(expression(f"{name}[{index}]"), "step", text, f"{name}[{index}]")
             for index, there in (("t - 1", "t > 0"), ("t + 1", f"t + 1 < len({name})")):
-                yield Change(expression(f"({name}[{index}] if {there} else 0 * {text})"), "step", text, f"{name}[{index}]")
+                yield Change(
+                    expression(f"({name}[{index}] if {there} else 0 * {text})"),
+                    "step",
+                    text,
+                    f"{name}[{index}]",
+                )
             yield Change(expression(f"np.roll({text}, 1, axis=0)"), "rows", text)
             yield Change(expression(f"np.roll({text}, -1, axis=0)"), "rows", text)
             yield Change(expression(f"np.tanh({text})"), "variable", text, f"tanh({text})")
             yield Change(expression(f"(1 - {text})"), "variable", text, f"1 - {text}")
             if name.endswith("_prev"):
-                yield Change(expression(f"{name}[max(t, 1)]"), "step", text, f"{name[0]}[0] at the first step")
+                yield Change(
+                    expression(f"{name}[max(t, 1)]"), "step", text, f"{name[0]}[0] at the first step"
+                )
         elif isinstance(node.value, ast.Name) and ":" in text + "..." and node.value.id in names[False]:
             # dscores[..., None]: another name in the brackets' stead
             for other in names[False]:
                 if other != node.value.id:
-                    yield Change(replaced(node, "value", ast.Name(other, ast.Load())), "variable", node.value.id, other)
+                    yield Change(
+                        replaced(node, "value", ast.Name(other, ast.Load())), "variable", node.value.id, other
+                    )
     elif isinstance(node, ast.Name):
         for other in names[False]:
             if other not in (node.id, LOOP_VARIABLE):
@@ -177,8 +208,15 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
             yield Change(expression("(V - 1)"), "variable", "V", "V - 1")
         if node.id == "scale":
             yield Change(expression("(1 / scale)"), "scaled", "scale", "1 / scale")
-            for letter, size in (("S", "keys.shape[1]"), ("S", "memory.shape[1]"), ("T", "query.shape[1]"), ("B", "len(query)")):
-                yield Change(expression(f"{size} ** -0.5"), "scaled", "scale", f"one over the root of {letter}")
+            for letter, size in (
+                ("S", "keys.shape[1]"),
+                ("S", "memory.shape[1]"),
+                ("T", "query.shape[1]"),
+                ("B", "len(query)"),
+            ):
+                yield Change(
+                    expression(f"{size} ** -0.5"), "scaled", "scale", f"one over the root of {letter}"
+                )
             yield Change(expression("scale**2"), "scaled", "scale", "scale * scale: it is applied twice")
             yield Change(expression("scale**0.5"), "scaled", "scale", "the root of scale")
     elif isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
@@ -203,9 +241,15 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
         yield Change(expression(f"({summed}).mean(axis={axis}, keepdims={keep})"), "mean", summed)
         yield Change(node.func.value, "sum dropped", summed)
         if summed == "dweights * weights":
-            yield Change(expression(f"dweights.mean(axis={axis}, keepdims={keep})"), "factor dropped", "weights")
+            yield Change(
+                expression(f"dweights.mean(axis={axis}, keepdims={keep})"), "factor dropped", "weights"
+            )
         for k in (0, -1):
-            yield Change(expression(f"np.take({summed}, [{k}], axis={axis}).sum(axis={axis}, keepdims={keep})"), "one row", summed)
+            yield Change(
+                expression(f"np.take({summed}, [{k}], axis={axis}).sum(axis={axis}, keepdims={keep})"),
+                "one row",
+                summed,
+            )
         for other in ("0", "1", "2", "None", "(0, 2)", "(1, 2)"):
             if other != axis:
                 yield Change(
@@ -233,21 +277,42 @@ def of_an_operation(
             yield Change(left, "factor dropped", b)
             yield Change(right, "factor dropped", a)
             # d * y * (1 - y), the derivative of the sigmoid
-            if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and b == f"1 - {ast.unparse(left.right)}":
+            if (
+                isinstance(left, ast.BinOp)
+                and isinstance(left.op, ast.Mult)
+                and b == f"1 - {ast.unparse(left.right)}"
+            ):
                 d, y = ast.unparse(left.left), ast.unparse(left.right)
                 yield Change(expression(f"{d}"), "derivative", f"{y} * (1 - {y})", "1")
                 letter = y.removesuffix("[t]")
                 if letter in GATE_NAMES:
                     for other in GATE_NAMES:
                         if other != letter and other in names[True]:
-                            yield Change(expression(f"{d} * {other}[t] * (1 - {other}[t])"), "derivative", f"{y} * (1 - {y})", f"that of {other}")
+                            yield Change(
+                                expression(f"{d} * {other}[t] * (1 - {other}[t])"),
+                                "derivative",
+                                f"{y} * (1 - {y})",
+                                f"that of {other}",
+                            )
                     if f"z_{letter}" in names[True]:
                         z = f"z_{letter}[t]"
-                        yield Change(expression(f"{d} * {z} * (1 - {z})"), "derivative", f"{y} * (1 - {y})", f"{z} * (1 - {z}), of the pre-activation")
-                yield Change(expression(f"{d} * (1 - {y}**2)"), "derivative", f"{y} * (1 - {y})", f"1 - {y}**2, that of tanh")
+                        yield Change(
+                            expression(f"{d} * {z} * (1 - {z})"),
+                            "derivative",
+                            f"{y} * (1 - {y})",
+                            f"{z} * (1 - {z}), of the pre-activation",
+                        )
+                yield Change(
+                    expression(f"{d} * (1 - {y}**2)"),
+                    "derivative",
+                    f"{y} * (1 - {y})",
+                    f"1 - {y}**2, that of tanh",
+                )
                 yield Change(
                     expression(f"{d} * sigmoid({y}) * (1 - sigmoid({y}))"),
-                    "derivative", f"{y} * (1 - {y})", f"sigmoid({y}) * (1 - sigmoid({y})): the sigmoid is applied twice",
+                    "derivative",
+                    f"{y} * (1 - {y})",
+                    f"sigmoid({y}) * (1 - sigmoid({y})): the sigmoid is applied twice",
                 )
         case ast.Div():
             yield Change(left, "factor dropped", f"1 / ({b})")
@@ -255,14 +320,21 @@ def of_an_operation(
             if b == "count":
                 for other, words in COUNTS:
                     yield Change(again(ast.Div(), right=expression(other)), "count", b, words)
-                yield Change(again(ast.Div(), left=again(ast.Div())), "count", b, "the number of tokens, twice")
+                yield Change(
+                    again(ast.Div(), left=again(ast.Div())), "count", b, "the number of tokens, twice"
+                )
         case ast.Add():
             yield Change(left, "term dropped", b)
             yield Change(right, "term dropped", a)
             yield Change(again(ast.Sub()), "sign", b)
             yield Change(again(ast.Sub(), right, left), "sign", a)
             if LOOP_VARIABLE in names[False]:
-                for when, words in (("t == len(x) - 1", "at the last step only"), ("t != len(x) - 1", "at every step but the last"), ("t != 0", "at every step but the first"), ("t == 0", "at the first step only")):
+                for when, words in (
+                    ("t == len(x) - 1", "at the last step only"),
+                    ("t != len(x) - 1", "at every step but the last"),
+                    ("t != 0", "at every step but the first"),
+                    ("t == 0", "at the first step only"),
+                ):
                     yield Change(expression(f"{a} + ({b}) * ({when})"), "sometimes", b, words)
             yield Change(expression(f"2 * ({a}) + {b}"), "doubled", a)
             yield Change(expression(f"{a} + 2 * ({b})"), "doubled", b)
@@ -275,7 +347,10 @@ def of_an_operation(
             if (a, b) == ("probs", "target"):
                 yield Change(expression("(probs - target) * onehot"), "one column", "probs - target")
                 for wrong, words in (
-                    ("(probs - target) * probs * (1 - probs)", "times p * (1 - p): the softmax is derived twice"),
+                    (
+                        "(probs - target) * probs * (1 - probs)",
+                        "times p * (1 - p): the softmax is derived twice",
+                    ),
                     ("probs * (1 - probs)", "p * (1 - p), the derivative of a sigmoid"),
                     ("(-target / probs)", "that of the logarithm alone: the softmax is not derived"),
                     ("-target", "without the probabilities"),
@@ -283,24 +358,61 @@ def of_an_operation(
                     yield Change(expression(wrong), "derivative", "probs - target", words)
             if a == "1" and isinstance(right, ast.BinOp) and isinstance(right.op, ast.Pow):
                 y = ast.unparse(right.left)
-                yield Change(expression(f"1 - np.tanh({y})**2"), "derivative", f"1 - {y}**2", f"1 - tanh({y})**2: tanh is applied twice")
-                yield Change(expression(f"{y} * (1 - {y})"), "derivative", f"1 - {y}**2", f"{y} * (1 - {y}), that of the sigmoid")
+                yield Change(
+                    expression(f"1 - np.tanh({y})**2"),
+                    "derivative",
+                    f"1 - {y}**2",
+                    f"1 - tanh({y})**2: tanh is applied twice",
+                )
+                yield Change(
+                    expression(f"{y} * (1 - {y})"),
+                    "derivative",
+                    f"1 - {y}**2",
+                    f"{y} * (1 - {y}), that of the sigmoid",
+                )
                 yield Change(expression(f"1 - {y}"), "derivative", f"1 - {y}**2", f"1 - {y}")
                 yield Change(expression(y), "derivative", f"1 - {y}**2", y)
-                yield Change(expression(f"np.sqrt(1 - {y} ** 2)"), "derivative", f"1 - {y}**2", f"the root of 1 - {y}**2: 1 / cosh, not squared")
+                yield Change(
+                    expression(f"np.sqrt(1 - {y} ** 2)"),
+                    "derivative",
+                    f"1 - {y}**2",
+                    f"the root of 1 - {y}**2: 1 / cosh, not squared",
+                )
                 z = "z" if y == "a" else f"z_{y}"
                 if z.removesuffix("[t]") in names[y.endswith("[t]")]:
-                    yield Change(expression(f"1 - {z} ** 2"), "derivative", f"1 - {y}**2", f"1 - {z}**2, of the pre-activation")
+                    yield Change(
+                        expression(f"1 - {z} ** 2"),
+                        "derivative",
+                        f"1 - {y}**2",
+                        f"1 - {z}**2, of the pre-activation",
+                    )
                 if y == "tanh_c[t]":
-                    yield Change(expression("1 - np.tanh(o[t] * tanh_c[t]) ** 2"), "derivative", f"1 - {y}**2", "1 - tanh(h)**2")
+                    yield Change(
+                        expression("1 - np.tanh(o[t] * tanh_c[t]) ** 2"),
+                        "derivative",
+                        f"1 - {y}**2",
+                        "1 - tanh(h)**2",
+                    )
             else:
                 yield Change(again(ast.Sub(), right, left), "sign", f"{a} - {b}")
         case ast.MatMult():
-            yield Change(expression(f"(({b}).mT @ ({a}).mT)"), "transpose", f"{a} @ {b}", f"({b}).T @ ({a}).T")
+            yield Change(
+                expression(f"(({b}).mT @ ({a}).mT)"), "transpose", f"{a} @ {b}", f"({b}).T @ ({a}).T"
+            )
             yield Change(left, "factor dropped", b)
-            yield Change(expression(f"(({b}).mT @ ({a}).mT).reshape(({a} @ {b}).shape)"), "transpose", f"{a} @ {b}", "the transpose, reshaped")
+            yield Change(
+                expression(f"(({b}).mT @ ({a}).mT).reshape(({a} @ {b}).shape)"),
+                "transpose",
+                f"{a} @ {b}",
+                "the transpose, reshaped",
+            )
             if a.endswith(".T") and not a.endswith(".mT"):
-                yield Change(expression(f"np.outer(({a[:-2]}).sum(axis=0), ({b}).sum(axis=0))"), "axis", f"{a} @ {b}", "the sums over the batch, taken before the product")
+                yield Change(
+                    expression(f"np.outer(({a[:-2]}).sum(axis=0), ({b}).sum(axis=0))"),
+                    "axis",
+                    f"{a} @ {b}",
+                    "the sums over the batch, taken before the product",
+                )
             if a.endswith(".mT"):  # a sum over all queries
                 for which, at in (("last", "-1:"), ("first", ":1")):
                     yield Change(expression(f"({a})[..., {at}] @ ({b})[:, {at}]"), "one of many", which)

@@ -8,46 +8,30 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.gradcheck.causes import Place, fault, remark
-from minis2s.gradcheck.diagnose import (
-    Cause,
-    Form,
-    Hypothesis,
-    Trial,
-    causes_of,
-    explains,
-    find_form,
-    hypotheses,
-    observe_gates,
-    place_from_blocks,
-    run_hypothesis,
-    search,
-    standard,
-    suspects,
-)
+from minis2s.gradcheck.diagnose import causes_of, search
+from minis2s.gradcheck.hygiene import given_gradients, judge_as_single, run_with_hygiene
+from minis2s.gradcheck.hypotheses import Hypothesis, explains, hypotheses, run_hypothesis, suspects
 from minis2s.gradcheck.kinds import Kind
 from minis2s.gradcheck.numeric import Oracle
+from minis2s.gradcheck.places import observe_gates, place_from_blocks
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
 from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import HINTS, Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, pair_problem
-from minis2s.gradcheck.verdict import (
-    KINK,
-    MISSING,
-    RIGHT,
-    UNCLEAR,
-    VACUOUS,
-    WRONG,
-    Block,
-    given_gradients,
-    judge,
-    judge_as_single,
-    run_with_hygiene,
-)
+from minis2s.gradcheck.trial import Cause, Form, Trial, find_form, standard
+from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block, judge
 from minis2s.op import Op
 
 SECONDS = 60.0  # for all calls of the code under test together
-ORDER = (WRONG, MISSING, UNCLEAR, KINK, RIGHT, VACUOUS)  # of several verdicts on a block, the first one counts
+ORDER = (
+    WRONG,
+    MISSING,
+    UNCLEAR,
+    KINK,
+    RIGHT,
+    VACUOUS,
+)  # of several verdicts on a block, the first one counts
 
 
 def gradcheck(
@@ -159,7 +143,15 @@ def assert_gradients(subject: Any, *inputs: Any, **options: Any) -> Report:
 class Checker:
     """One check: its settings, and the clock that the code under test runs against."""
 
-    def __init__(self, *, fast: bool = False, seed: int = 0, dtype=np.float64, seconds: float = SECONDS, without: Sequence[int] = ()):
+    def __init__(
+        self,
+        *,
+        fast: bool = False,
+        seed: int = 0,
+        dtype=np.float64,
+        seconds: float = SECONDS,
+        without: Sequence[int] = (),
+    ):
         self.fast = fast
         self.without = without
         self.seed = seed
@@ -171,7 +163,9 @@ class Checker:
 
     # -- what was handed in ----------------------------------------------------------------------------
 
-    def check(self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict) -> Report:
+    def check(
+        self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict
+    ) -> Report:
         pair = as_pair(subject)
         if pair is not None:
             name, forward, backward = pair
@@ -180,7 +174,7 @@ class Checker:
                 return self.check_pair_with_inputs(name, forward, backward, inputs)
             if kind is None:
                 raise UserError(
-                    f"what kind of operation is {name}? Say kind=\"lstm\" (or another), or hand in the inputs: "
+                    f'what kind of operation is {name}? Say kind="lstm" (or another), or hand in the inputs: '
                     "gradcheck(pair, x, W, b)"
                 )
             if gates is not None and sorted(gates) != sorted(kind.gates):
@@ -208,7 +202,9 @@ class Checker:
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
         if oracle.noisy and run.dtype == np.float64:
             judge_as_single(problem, self.guard, run, self.rng(4))
-        blocks = judge(run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast)
+        blocks = judge(
+            run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast
+        )
         return run, oracle, blocks
 
     def check_problem(self, problem: Problem) -> Report:
@@ -221,7 +217,9 @@ class Checker:
         self.explain_without_a_kind(report, run, oracle, blocks, problem)
         return report
 
-    def explain_without_a_kind(self, report: Report, run, oracle: Oracle, blocks: dict[str, Block], problem: Problem) -> None:
+    def explain_without_a_kind(
+        self, report: Report, run, oracle: Oracle, blocks: dict[str, Block], problem: Problem
+    ) -> None:
         """Place and causes from the signs alone."""
         wrong = [name for name, b in blocks.items() if b.verdict in (WRONG, MISSING)]
         report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
@@ -231,7 +229,9 @@ class Checker:
         pairs = self.compared(run, oracle, blocks)
         sizes = {f"the size {n}": n for x in problem.blocks.values() for n in x.shape}
         report.causes += read_signs(pairs, problem.axes, sizes, problem.blocks)
-        report.causes += [Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note]
+        report.causes += [
+            Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note
+        ]
 
     def compared(self, run, oracle: Oracle, blocks: dict[str, Block]) -> dict:
         """(got, expected) by block; in fast mode the entries of wrong blocks are measured now."""
@@ -239,13 +239,17 @@ class Checker:
         for name, got in run.gradients.items():
             expected = blocks[name].expected
             if expected is None and blocks[name].verdict in (WRONG, RIGHT):
-                expected = oracle.gradient(name)[0] if blocks[name].verdict == WRONG and got.size <= 400 else got
+                expected = (
+                    oracle.gradient(name)[0] if blocks[name].verdict == WRONG and got.size <= 400 else got
+                )
                 blocks[name].got, blocks[name].expected = got, expected
             if expected is not None and not np.isnan(expected).any():
                 pairs[name] = (got.astype(np.float64), expected)
         return pairs
 
-    def check_pair_with_inputs(self, name: str, forward: Callable, backward: Callable, inputs: Sequence) -> Report:
+    def check_pair_with_inputs(
+        self, name: str, forward: Callable, backward: Callable, inputs: Sequence
+    ) -> Report:
         def function(*x):
             out, cache = forward(*x)
             return out, lambda dout: backward(dout, cache)
@@ -290,13 +294,22 @@ class Checker:
         if any(t.wrong for t in trials):
             self.explain_kind(report, forward, backward, kind, form, trials)
         else:
-            report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+            report.causes = [
+                Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
+            ]
         if report.place is None:
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
         return report
 
     def trial(
-        self, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form, setting: str, given: dict | None = None
+        self,
+        name: str,
+        forward: Callable,
+        backward: Callable,
+        kind: Kind,
+        declared: Form,
+        setting: str,
+        given: dict | None = None,
     ) -> Trial | None:
         """The pair in one setting; None where it takes no such inputs. Raises Misbehaved."""
         values = {**(kind.make(self.rng(0), setting) if given is None else given), **declared.options}
@@ -309,17 +322,31 @@ class Checker:
             values[missing] = None  # a pair without a bias
         return Trial(setting, values, problem, *self.run(problem))
 
-    def explain_kind(self, report: Report, forward: Callable, backward: Callable, kind: Kind, form: Form | None, trials: list[Trial]) -> None:
+    def explain_kind(
+        self,
+        report: Report,
+        forward: Callable,
+        backward: Callable,
+        kind: Kind,
+        form: Form | None,
+        trials: list[Trial],
+    ) -> None:
         """Fill in place and causes of a wrong pair."""
         # without a mask no row is left out: the place is plainer there, where the mistake shows there
         trial = min((t for t in trials if t.wrong), key=lambda t: t.setting != "no mask")
         for t in trials:
             self.compared(t.run, t.oracle, t.blocks)  # in fast mode the expected entries are not there yet
-        report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+        report.causes = [
+            Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
+        ]
         reference = None
         if form is not None:
             reference = kind.reference(standard(kind, form, trial.values))
-            seen = observe_gates(forward, backward, kind, form, trial, self.guard) if "Wx" in trial.values else None
+            seen = (
+                observe_gates(forward, backward, kind, form, trial, self.guard)
+                if "Wx" in trial.values
+                else None
+            )
             matches = causes_of(search(kind, form, trials, seen), kind, form, trial, reference)
             report.causes += matches or self.partial(kind, form, trial, reference)
             report.place = next((c.place for c in matches if c.place is not None), seen)
@@ -328,10 +355,14 @@ class Checker:
             report.causes = read_signs(pairs, kind.arguments, sizes_of(trial), trial.values)
         wrong_in = {t.setting for t in trials if t.wrong}
         if not report.causes and "ragged" in wrong_in and "no mask" in set(report.settings) - wrong_in:
-            report.causes = [Cause("mask ignored", "the gradient is right without a mask and wrong with one", "likely")]
+            report.causes = [
+                Cause("mask ignored", "the gradient is right without a mask and wrong with one", "likely")
+            ]
         if not report.causes and kind.name == "embedding":
             report.causes = repeated_ids(trial)
-            report.causes += [Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note]
+            report.causes += [
+                Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note
+            ]
         if report.place is None:
             report.place = place_from_blocks(kind, trial.wrong)
 
@@ -340,7 +371,9 @@ class Checker:
         wrong = [n for n in trial.run.gradients if n in trial.wrong]
         right = [n for n in trial.run.gradients if n not in trial.wrong]
         best: dict[int, list[Hypothesis]] = {}
-        for h in hypotheses(reference.backward, kind, suspects(reference.backward, kind, set(trial.wrong), None)):
+        for h in hypotheses(
+            reference.backward, kind, suspects(reference.backward, kind, set(trial.wrong), None)
+        ):
             results = run_hypothesis(h, kind, form, trial, reference)
             if results is not None and explains(results, trial, right):
                 best.setdefault(sum(explains(results, trial, [n]) for n in wrong), []).append(h)
@@ -352,7 +385,9 @@ class Checker:
         return [c._replace(confidence="likely", says=c.says + rest) for c in causes]
 
 
-def as_trials(checker: Checker, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form) -> list[Trial]:
+def as_trials(
+    checker: Checker, name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form
+) -> list[Trial]:
     """The pair in every setting of its kind in which it can be run."""
     trials = []
     for setting in kind.settings:
@@ -372,7 +407,9 @@ def repeated_ids(trial: Trial) -> list[Cause]:
     block = trial.blocks["W"]
     if block.got is None or block.expected is None:
         return []
-    wrong = np.flatnonzero((np.abs(block.got - block.expected) > 1e-7 * np.abs(block.expected).max()).any(axis=1))
+    wrong = np.flatnonzero(
+        (np.abs(block.got - block.expected) > 1e-7 * np.abs(block.expected).max()).any(axis=1)
+    )
     if set(wrong) <= set(ids[counts > 1]):
         says = "only ids that come several times have a wrong gradient: of their contributions not all are added up"
         return [Cause("repeated ids", says, "likely")]
@@ -395,12 +432,20 @@ def merged(trials: list[Trial]) -> list[Block]:
     names = dict.fromkeys(name for t in trials for name in t.blocks)
     chosen = []
     for name in names:
-        found = [(ORDER.index(t.blocks[name].verdict), -t.blocks[name].error, n) for n, t in enumerate(trials) if name in t.blocks]
+        found = [
+            (ORDER.index(t.blocks[name].verdict), -t.blocks[name].error, n)
+            for n, t in enumerate(trials)
+            if name in t.blocks
+        ]
         trial = trials[min(found)[2]]
         block = trial.blocks[name]
-        if block.verdict in (WRONG, MISSING) and any(t.blocks[name].verdict == RIGHT for t in trials if name in t.blocks):
+        if block.verdict in (WRONG, MISSING) and any(
+            t.blocks[name].verdict == RIGHT for t in trials if name in t.blocks
+        ):
             right = ", ".join(t.setting for t in trials if t.blocks[name].verdict == RIGHT)
-            block.note = "; ".join(filter(None, [block.note, f"with the setting {trial.setting!r}; right with {right}"]))
+            block.note = "; ".join(
+                filter(None, [block.note, f"with the setting {trial.setting!r}; right with {right}"])
+            )
         chosen.append(block)
     return chosen
 
@@ -410,7 +455,9 @@ def as_pair(subject: Any) -> tuple[str, Callable, Callable] | None:
     if isinstance(subject, Op):
         return subject.name, subject.forward, subject.backward
     if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
-        name = getattr(subject[0], "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
+        name = (
+            getattr(subject[0], "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
+        )
         return name, *subject
     if isinstance(subject, tuple | list) and len(subject) == 3 and isinstance(subject[0], str):
         return subject[0], subject[1], subject[2]

@@ -37,8 +37,24 @@ class Edit:
     equation that it undoes.
     """
 
-    def __init__(self, variable: str, cause: str, says: str, make: Callable, right: str | ast.stmt, wrong, equation: str = "", variables: tuple[str, ...] = ()):
-        self.variable, self.cause, self.says, self.equation, self.variables = variable, cause, says, equation, variables
+    def __init__(
+        self,
+        variable: str,
+        cause: str,
+        says: str,
+        make: Callable,
+        right: str | ast.stmt,
+        wrong,
+        equation: str = "",
+        variables: tuple[str, ...] = (),
+    ):
+        self.variable, self.cause, self.says, self.equation, self.variables = (
+            variable,
+            cause,
+            says,
+            equation,
+            variables,
+        )
         self._make, self._right, self._wrong = make, right, wrong
 
     @property
@@ -93,14 +109,22 @@ def only(dz: np.ndarray, k: int, gates: int) -> np.ndarray:
 
 TOOLS = {"np": np, "untransposed": untransposed, "sigmoid": sigmoid, "without": without, "only": only}
 GATES = {"lstm_backward": "ifog", "gru_backward": "run", "gru_before_backward": "run"}
+
+
 @cache
-def edits(function: Callable, sizes: tuple[tuple[str, str], ...], variable: str, rare: bool = False) -> list[Edit]:
+def edits(
+    function: Callable, sizes: tuple[tuple[str, str], ...], variable: str, rare: bool = False
+) -> list[Edit]:
     """Every single change of the lines that compute `variable` in a textbook function.
 
     sizes: letters and expressions, ("T", "len(x)"), of numbers by which a line may wrongly be multiplied
     or divided. rare: the changes that few make, instead of the usual ones.
     """
-    right, comments, names = syntax_of(function), equations_above(inspect.getsource(function)), names_of(function)
+    right, comments, names = (
+        syntax_of(function),
+        equations_above(inspect.getsource(function)),
+        names_of(function),
+    )
     found: list[Edit] = []
 
     def visit(block: list[ast.stmt], rebuilt: Callable[[list[ast.stmt]], ast.FunctionDef]) -> None:
@@ -109,10 +133,14 @@ def edits(function: Callable, sizes: tuple[tuple[str, str], ...], variable: str,
 
             def add(new: ast.stmt | None, cause: str, says: str, n=n, statement=statement) -> None:
                 def make() -> ast.FunctionDef:
-                    other = ast.Pass(lineno=1, col_offset=0) if new is None else ast.fix_missing_locations(new)
+                    other = (
+                        ast.Pass(lineno=1, col_offset=0) if new is None else ast.fix_missing_locations(new)
+                    )
                     return rebuilt([*block[:n], other, *block[n + 1 :]])
 
-                found.append(Edit(variable, cause, says, make, statement, new, comments.get(statement.lineno, "")))
+                found.append(
+                    Edit(variable, cause, says, make, statement, new, comments.get(statement.lineno, ""))
+                )
 
             if isinstance(statement, ast.For):
                 if assigned(statement) == variable and not rare:
@@ -124,13 +152,21 @@ def edits(function: Callable, sizes: tuple[tuple[str, str], ...], variable: str,
                         [*block[:n], replaced(statement, "body", body), *block[n + 1 :]]
                     ),
                 )
-            elif isinstance(statement, ast.Assign) and is_equation(statement) and assigned(statement) == variable:
+            elif (
+                isinstance(statement, ast.Assign)
+                and is_equation(statement)
+                and assigned(statement) == variable
+            ):
                 text = ast.unparse(statement.value)
-                changes = rare_changes(statement, names) if rare else statement_changes(statement, names, sizes)
+                changes = (
+                    rare_changes(statement, names) if rare else statement_changes(statement, names, sizes)
+                )
                 for change in changes:
                     if (change.how in RARE) == rare:
                         add(replaced(statement, "value", change.node), *in_words(variable, change, text))
-                if not rare and variable in {name.id for name in ast.walk(statement.value) if isinstance(name, ast.Name)}:
+                if not rare and variable in {
+                    name.id for name in ast.walk(statement.value) if isinstance(name, ast.Name)
+                }:
                     cause = "mask ignored" if "real" in text else "missing term"
                     add(None, cause, f"the line {ast.unparse(statement)} is left out")
 
@@ -206,7 +242,9 @@ def recorded(function: ast.FunctionDef) -> Callable:
             out.append(statement)
             if isinstance(statement, ast.Assign) and not isinstance(statement.targets[0], ast.Tuple):
                 target = ast.unparse(statement.targets[0])
-                out.append(ast.parse(f"_records.append(({assigned(statement)!r}, {t}, np.array({target})))").body[0])
+                out.append(
+                    ast.parse(f"_records.append(({assigned(statement)!r}, {t}, np.array({target})))").body[0]
+                )
         return out
 
     start = ast.parse("_records = []").body

@@ -5,59 +5,31 @@ call a zero probe gives the true gradient; what arrived there must be it, or the
 Then the operation itself, fed with what arrived, must return the right gradients of its inputs.
 """
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 
 from minis2s.gradcheck.causes import Place
-from minis2s.gradcheck.diagnose import (
-    Cause,
-    Form,
-    Trial,
-    arguments_of,
-    causes_of,
-    find_form,
-    gradients_of,
-    observe_gates,
-    rows_of,
-    search,
-    standard,
-)
+from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
+from minis2s.gradcheck.diagnose import causes_of, search
+from minis2s.gradcheck.hygiene import Run
 from minis2s.gradcheck.kinds import KINDS, Kind
 from minis2s.gradcheck.numeric import COMPLEX_STEP, Oracle, richardson, unit_direction
+from minis2s.gradcheck.places import observe_gates, rows_of
 from minis2s.gradcheck.problem import Misbehaved, Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import agree, read_signs
 from minis2s.gradcheck.subject import pair_problem
-from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block, Run
+from minis2s.gradcheck.trial import Cause, Form, Trial, arguments_of, find_form, gradients_of, standard
+from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.gradcheck.watch import Call, Watch
 
 WRONG_BY = 1e-6  # relative; rounding stays far below, and a mistake of calculus is not that small
 
-# What a wrong gradient at an output of an operation is called, by the operation and the output.
-NODES = {
-    ("cross_entropy", "loss"): "dloss",
-    ("masked_softmax", "weights"): "dweights",
-    ("weighted_sum", "context"): "dcontext",
-    ("dot_scores", "scores"): "dscores",
-    ("scaled_dot_scores", "scores"): "dscores",
-    ("general_scores", "scores"): "dscores",
-    ("additive_scores", "scores"): "dscores",
-    ("embedding", "out"): "dx",
-    ("tanh", "a"): "dattentional",
-}
 
-
-# Operations whose backward may be forgotten altogether: the node that is wrong then, and the mistake.
-SKIPPED = {
-    "tanh": ("dz", "wrong derivative", "the derivative of tanh is left out"),
-    "masked_softmax": ("dscores", "wrong derivative", "the derivative of the softmax is left out"),
-    "dropout": ("dx", "dropout ignored", "the dropout mask is left out"),
-}
-
-
-def explain(checker, report: Report, layer, problem: Problem, run: Run, oracle: Oracle, blocks: dict[str, Block]) -> None:
+def explain(
+    checker, report: Report, layer, problem: Problem, run: Run, oracle: Oracle, blocks: dict[str, Block]
+) -> None:
     """Fill in the place and the causes of a wrong layer or model."""
     report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
     watch = Watch(layer)
@@ -147,7 +119,9 @@ class Visitor:
 
     def arrived(self, call: Call, part: int) -> np.ndarray:
         dout = call.douts[part] if part < len(call.douts) else None
-        return np.zeros(call.outs[part].shape) if dout is None else np.broadcast_to(dout, call.outs[part].shape)
+        return (
+            np.zeros(call.outs[part].shape) if dout is None else np.broadcast_to(dout, call.outs[part].shape)
+        )
 
     def arrives_wrong(self, call: Call, number: int, part: int) -> bool:
         got = self.arrived(call, part)
@@ -155,7 +129,9 @@ class Visitor:
             return True
         direction = unit_direction(got, self.rng)
         true, said = self.true_along(number, part, direction), float((got * direction).sum())
-        return abs(true - said) > WRONG_BY * max(abs(true), abs(said), float(np.abs(got).max(initial=0))) + 1e-13
+        return (
+            abs(true - said) > WRONG_BY * max(abs(true), abs(said), float(np.abs(got).max(initial=0))) + 1e-13
+        )
 
     def same_embedding(self, call: Call) -> list[Call]:
         return [c for c in self.calls if c.op.name == "embedding" and c.path == call.path]
@@ -167,7 +143,7 @@ class Visitor:
         if true.shape == got.shape and not agree(got, true, WRONG_BY):
             self.report.place = self.place("dx", call, got, true, "TBE")
             if not self.report.causes:
-                self.report.causes = self.causes_of_a_connection(call, "dx", got, true, "TBE")
+                self.report.causes = causes_of_a_connection(self.calls, call, "dx", got, true, "TBE")
             return True
         return False
 
@@ -183,35 +159,16 @@ class Visitor:
                 cause, says = "stale cache", f"backward of {call.op.name} gets the cache of another call"
             self.report.place = self.place(node, call, got, true, letters)
             if not self.report.causes:
-                self.report.causes = [Cause(cause, f"{says}: its backward is never called for this call in {call.path}", "certain")]
+                self.report.causes = [
+                    Cause(
+                        cause, f"{says}: its backward is never called for this call in {call.path}", "certain"
+                    )
+                ]
             return
-        node = self.node(call, name)
+        node = node_of(call, name, self.calls)
         self.report.place = self.place(node, call, got, true, letters)
         if not self.report.causes:
-            self.report.causes = self.causes_of_a_connection(call, node, got, true, letters)
-
-    def node(self, call: Call, out: str) -> str:
-        if call.op.name in ("lstm", "gru", "rnn"):
-            encoder = call.path.startswith("encoder")
-            if out in ("h_last", "c_last"):
-                return f"d{out[0]}"
-            top = encoder and self.is_top_of_encoder(call)
-            return "dmemory" if top else "dh"
-        if call.op.name.endswith("_step"):
-            return f"d{out}"
-        if call.op.name == "linear" and call.path.endswith("output"):
-            return "dlogits"
-        if call.op.name == "linear" and call.path.endswith("combine"):
-            return "dz"
-        if call.op.name == "linear" and call.path.endswith("keys"):
-            return "dkeys"
-        if call.op.name == "tanh" and call.path.startswith("bridge"):
-            return "dh0"
-        return NODES.get((call.op.name, out), f"d{out}")
-
-    def is_top_of_encoder(self, call: Call) -> bool:
-        layers = [c.path for c in self.calls if c.path.startswith("encoder") and c.op.name == call.op.name]
-        return call.path.split(".layers.")[-1][:1] == layers[-1].split(".layers.")[-1][:1]
+            self.report.causes = causes_of_a_connection(self.calls, call, node, got, true, letters)
 
     def place(self, node: str, call: Call, got: np.ndarray, true: np.ndarray, letters: str) -> Place:
         scale = max(float(np.abs(true).max(initial=0)), float(np.abs(got).max(initial=0)))
@@ -233,80 +190,18 @@ class Visitor:
 
     def step_of(self, call: Call) -> int | None:
         """At which step of the decoder a call was made; None where it was not made step by step."""
-        steps = max((sum(c.path == s.path and c.op.name == s.op.name for c in self.calls) for s in self.calls if s.op.name.endswith("_step")), default=1)
+        steps = max(
+            (
+                sum(c.path == s.path and c.op.name == s.op.name for c in self.calls)
+                for s in self.calls
+                if s.op.name.endswith("_step")
+            ),
+            default=1,
+        )
         count = sum(c.path == call.path and c.op.name == call.op.name for c in self.calls)
         if steps < 2 or count % steps or not call.path.startswith(("decoder", "layers", "cells")):
             return None
         return call.occurrence // (count // steps)
-
-    def causes_of_a_connection(self, call: Call, node: str, got, true, letters: str) -> list[Cause]:
-        """What operations handed back is known: which of it is missing, comes twice, or stands in the wrong place?"""
-        where = f"the gradient {node} of {call.path}"
-        step = call.op.name.endswith("_step")
-        encoder = call.path.startswith(("encoder", "bridge"))
-        lost = "hand-over" if encoder and node in ("dh", "dc", "dmemory", "dkeys", "dvalues") else "carry dropped" if step else "missing term"
-        if call.op.name == "cross_entropy" and agree(got, np.ones_like(got)):
-            return [Cause("missing factor", "the gradient that the loss is given is ignored: backward starts from 1", "certain")]
-        if not got.any():
-            return [Cause(lost, f"{where} does not arrive at all: it is not handed back", "certain" if lost == "hand-over" else "likely")]
-        missing = true - got
-        known = [(words, a) for words, a in self.contributions(got.shape) if np.abs(a).max(initial=0) > 1e-9 * np.abs(true).max(initial=0)]
-        for words, a in known:
-            if agree(a, missing):
-                return [Cause(lost, f"{where} lacks what comes from {words}", "likely")]
-        for words, a in known:
-            if agree(-a, missing):
-                return [Cause("carry doubled" if step else "doubled", f"in {where} what comes from {words} is added twice", "likely")]
-            if agree(-2 * a, missing / -1):
-                return [Cause("sign", f"in {where} what comes from {words} has the wrong sign", "likely")]
-        for words, a, one in self.only_one_step(got.shape):
-            if agree(a - one, missing):
-                return [Cause("overwritten", f"{where} keeps of {words} what one step handed back only: = stands where += belongs", "likely")]
-        B = got.shape[letters.index("B")] if "B" in letters and got.ndim > letters.index("B") else 1
-        signs = [c for c in read_signs({node: (got, true)}, {node: letters}, {"the batch size B": B})]
-        if signs:
-            return signs
-        if got.ndim and got.shape[-1] % 2 == 0 and agree(np.concatenate(np.split(got, 2, axis=-1)[::-1], axis=-1), true):
-            return [Cause("gate order", f"the two halves of {where} are exchanged: those of the two directions", "likely")]
-        for words, a in known:
-            if agree(got, a):
-                return [Cause("wrong variable", f"{where} is what comes from {words}: it is handed to the wrong place", "likely")]
-        for (one, a), (other, b) in itertools.permutations(known[:60], 2):
-            if agree(a - b, missing):
-                if one.partition(",")[0] == other.partition(",")[0] and "reversed" in one + other:
-                    return [Cause("time shift", f"in {where} what comes from {other.partition(',')[0]} is not reversed in time", "likely")]
-                return [Cause("wrong variable", f"in {where} what comes from {other} stands where what comes from {one} belongs", "likely")]
-        return [Cause(lost, f"{where} arrives changed, or in part only", "possible")]
-
-    def groups(self) -> dict[str, list[np.ndarray]]:
-        """What the calls of each operation of each layer handed back through each input, in order of the calls."""
-        found: dict[str, list[np.ndarray]] = {}
-        for call in self.calls:
-            for n, din in enumerate(call.dins):
-                if din is not None and n < len(call.floats):
-                    through = call.name_of_input(call.floats[n])
-                    words = f"{call.op.name} of {call.path} through its {through}" if call.path else f"{call.op.name} through its {through}"
-                    found.setdefault(words, []).append(din)
-        return found
-
-    def contributions(self, shape: tuple[int, ...]):
-        """(words, array) of everything that was handed back and could be a part of a gradient of this shape."""
-        for words, dins in self.groups().items():
-            same_shape = len({din.shape for din in dins}) == 1
-            wholes = [(f"{words}, at call {t}" if len(dins) > 1 else words, din) for t, din in enumerate(dins)]
-            if len(dins) > 1 and same_shape:
-                wholes.append((f"{words}, all calls together", sum(dins)))
-                wholes.append((f"{words}, all calls in a row", np.concatenate(dins) if dins[0].ndim == 3 else np.stack(dins)))
-            for name, whole in wholes:
-                yield from fitting(name, whole, shape)
-
-    def only_one_step(self, shape: tuple[int, ...]):
-        """(words, sum over the calls, what one of them handed back), where there are several."""
-        for words, dins in self.groups().items():
-            if len(dins) > 1 and len({din.shape for din in dins}) == 1:
-                for (_, whole), *parts in zip(fitting(words, sum(dins), shape), *(fitting(words, d, shape) for d in dins), strict=True):
-                    for _, one in parts:
-                        yield words, whole, one
 
     # -- an operation ------------------------------------------------------------------------------------------
 
@@ -326,7 +221,10 @@ class Visitor:
                 continue
             direction = unit_direction(x, self.rng)
             true, said = self.op_along(call, position, direction), float((din * direction).sum())
-            if abs(true - said) > WRONG_BY * max(abs(true), abs(said), 1e-3 * float(np.abs(din).max(initial=0))) + 1e-13:
+            if (
+                abs(true - said)
+                > WRONG_BY * max(abs(true), abs(said), 1e-3 * float(np.abs(din).max(initial=0))) + 1e-13
+            ):
                 bad.append(position)
         return bad
 
@@ -334,7 +232,9 @@ class Visitor:
         def value(inputs) -> np.ndarray:
             out, _ = call.op.forward(*inputs)
             parts = out if isinstance(out, tuple) else (out,)
-            return sum((np.asarray(p) * d).sum() for p, d in zip(parts, call.douts, strict=False) if d is not None)
+            return sum(
+                (np.asarray(p) * d).sum() for p, d in zip(parts, call.douts, strict=False) if d is not None
+            )
 
         if self.oracle.method == "complex step":
             inputs = [x.astype(np.complex128) if n in call.floats else x for n, x in enumerate(call.inputs)]
@@ -386,7 +286,10 @@ class Visitor:
         douts = [np.asarray(d, dtype=float) if d is not None else None for d in call.douts]
         run = Run(list(call.outs), douts, gradients, missing, misshapen, [], {}, np.dtype(np.float64))
         bad = {call.name_of_input(n) for n in self.bad_inputs}
-        blocks = {name: Block(name, MISSING if name in missing else WRONG if name in bad else RIGHT) for name in shown}
+        blocks = {
+            name: Block(name, MISSING if name in missing else WRONG if name in bad else RIGHT)
+            for name in shown
+        }
         return Trial("in the model", values, problem, run, self.oracle, blocks)
 
     def diagnose(self, call: Call, kind: Kind, trial: Trial) -> tuple[list[Cause], Place | None]:
@@ -401,11 +304,20 @@ class Visitor:
         reference = kind.reference(standard(kind, form, trial.values))
         own = as_trials(self.checker, call.op.name, call.op.forward, call.op.backward, kind, declared)
         trials = [trial, *[t for t in own if t.wrong]]
-        seen = observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard) if "Wx" in trial.values else None
+        seen = (
+            observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard)
+            if "Wx" in trial.values
+            else None
+        )
         causes = causes_of(search(kind, form, trials, seen), kind, form, trial, reference)
         if causes:
             return causes, next((c.place for c in causes if c.place is not None), seen)
-        results = gradients_of(reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts)), kind, form, trial.values)
+        results = gradients_of(
+            reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts)),
+            kind,
+            form,
+            trial.values,
+        )
         pairs = {name: (g, results[name]) for name, g in trial.run.gradients.items()}
         for name, block in trial.blocks.items():
             block.expected = results[name]
@@ -427,15 +339,35 @@ class Visitor:
             self.report.causes = read_signs(pairs, self.problem.axes, {})
             return
         parts = [
-            din for call in self.calls for n, din in enumerate(call.dins)
-            if din is not None and n < len(call.floats) and call.inputs[call.floats[n]] is self.problem_weight(wrong[0])
-        ] or [din for call in self.calls if call.path == path for din in call.dins if din is not None and din.shape == got.shape]
+            din
+            for call in self.calls
+            for n, din in enumerate(call.dins)
+            if din is not None
+            and n < len(call.floats)
+            and call.inputs[call.floats[n]] is self.problem_weight(wrong[0])
+        ] or [
+            din
+            for call in self.calls
+            if call.path == path
+            for din in call.dins
+            if din is not None and din.shape == got.shape
+        ]
         if parts and len(parts) > 1 and any(agree(got, p) for p in parts):
-            self.report.causes = [Cause("overwritten", f"the gradient of {wrong[0]} is that of one step only: = stands where += belongs", "certain")]
+            self.report.causes = [
+                Cause(
+                    "overwritten",
+                    f"the gradient of {wrong[0]} is that of one step only: = stands where += belongs",
+                    "certain",
+                )
+            ]
         elif parts and agree(got, 2 * sum(parts)):
-            self.report.causes = [Cause("doubled", f"the gradient of {wrong[0]} is added up twice", "certain")]
+            self.report.causes = [
+                Cause("doubled", f"the gradient of {wrong[0]} is added up twice", "certain")
+            ]
         elif not got.any():
-            self.report.causes = [Cause("missing term", f"nothing is added to the gradient of {wrong[0]}", "certain")]
+            self.report.causes = [
+                Cause("missing term", f"nothing is added to the gradient of {wrong[0]}", "certain")
+            ]
         elif parts:
             self.report.causes = read_signs({wrong[0]: (got, sum(parts))}, {}, {})
 
@@ -444,30 +376,18 @@ class Visitor:
         return None if parameter is None else parameter.data
 
 
-def fitting(words: str, a: np.ndarray, shape: tuple[int, ...]):
-    """The array, or its first or last part (of a joined input such as [context; h]), as it is and reversed."""
-    parts = [(words, a)]
-    if shape and a.ndim == len(shape) and a.shape[:-1] == shape[:-1] and a.shape[-1] > shape[-1]:
-        parts = [(f"{words}, first part", a[..., : shape[-1]]), (f"{words}, last part", a[..., -shape[-1] :])]
-    for name, part in parts:
-        if part.shape == shape:
-            yield name, part
-            if part.ndim == 3:
-                yield f"{name}, reversed in time", part[::-1]
-            elif part.ndim == 2 and part.shape[0] == 1:
-                yield name, part
-    if a.ndim == len(shape) + 1 and a.shape[0] == 1:
-        yield from fitting(words, a[0], shape)
-    elif len(shape) == a.ndim + 1 and shape[0] == 1:
-        yield from fitting(words, a[None], shape)
-
-
 def letters_of(call: Call, out: str) -> str:
     kind = KINDS.get(call.op.name)
     letters = kind.outs.get(out, "") if kind else ""
     index = [call.name_of_out(n) for n in range(len(call.outs))].index(out) if letters else 0
     shape = call.outs[index].shape
-    return letters if len(letters) == len(shape) else "TB"[2 - len(shape) + 1 :] + "X" if len(shape) in (2, 3) else ""
+    return (
+        letters
+        if len(letters) == len(shape)
+        else "TB"[2 - len(shape) + 1 :] + "X"
+        if len(shape) in (2, 3)
+        else ""
+    )
 
 
 def kind_by_layer(call: Call) -> Kind | None:
@@ -476,7 +396,11 @@ def kind_by_layer(call: Call) -> Kind | None:
     n = len(call.inputs)
     for kind in KINDS.values():
         sizes = [len(letters) for letters in kind.arguments.values()]
-        if [len(s) for s in shapes] == sizes and len(call.outs) == len(kind.outs) and n <= len(sizes) + len(kind.extras):
+        if (
+            [len(s) for s in shapes] == sizes
+            and len(call.outs) == len(kind.outs)
+            and n <= len(sizes) + len(kind.extras)
+        ):
             if kind.gates:
                 H = shapes[1][-1]
                 widths = {shapes[list(kind.arguments).index("Wx")][1]}

@@ -84,7 +84,9 @@ def rows(x: np.ndarray) -> np.ndarray:
 # -- recurrences ---------------------------------------------------------------------------------------
 
 
-def recurrent_values(rng, setting: str, states: tuple[str, ...], gates: int, biases: tuple[str, ...], step: bool) -> dict:
+def recurrent_values(
+    rng, setting: str, states: tuple[str, ...], gates: int, biases: tuple[str, ...], step: bool
+) -> dict:
     x = rng.standard_normal((T, B, D))
     mask = masks("holes" if step and setting == "ragged" else setting)
     values = {"x": x[0] if step else x}
@@ -122,18 +124,37 @@ def rnn_reference(v: dict, step: bool) -> Reference:
 def lstm_reference(v: dict, step: bool) -> Reference:
     x, real = over_time(v, "h0", step)
     h, c = (v["h_prev"], v["c_prev"]) if step else (v["h0"], v["c0"])
-    q = {name: [] for name in ("h_prev", "c_prev", "i", "f", "o", "g", "z_i", "z_f", "z_o", "z_g", "c", "tanh_c", "h")}
+    q = {
+        name: []
+        for name in ("h_prev", "c_prev", "i", "f", "o", "g", "z_i", "z_f", "z_o", "z_g", "c", "tanh_c", "h")
+    }
     for t in range(len(x)):
         q["h_prev"].append(h)
         q["c_prev"].append(c)
         zi, zf, zo, zg = np.split(x[t] @ v["Wx"] + h @ v["Wh"] + v["b"], 4, axis=1)
         i, f, o, g = sigmoid(zi), sigmoid(zf), sigmoid(zo), np.tanh(zg)
         c_new = f * c + i * g
-        for name, value in (("i", i), ("f", f), ("o", o), ("g", g), ("c", c_new), ("tanh_c", np.tanh(c_new)), ("z_i", zi), ("z_f", zf), ("z_o", zo), ("z_g", zg)):
+        for name, value in (
+            ("i", i),
+            ("f", f),
+            ("o", o),
+            ("g", g),
+            ("c", c_new),
+            ("tanh_c", np.tanh(c_new)),
+            ("z_i", zi),
+            ("z_f", zf),
+            ("z_o", zo),
+            ("z_g", zg),
+        ):
             q[name].append(value)
         h, c = blend(real[t], o * np.tanh(c_new), h), blend(real[t], c_new, c)
         q["h"].append(h)
-    q = {name: np.stack(items) for name, items in q.items()} | {"x": x, "Wx": v["Wx"], "Wh": v["Wh"], "real": real}
+    q = {name: np.stack(items) for name, items in q.items()} | {
+        "x": x,
+        "Wx": v["Wx"],
+        "Wh": v["Wh"],
+        "real": real,
+    }
     return Reference([h, c] if step else [q["h"], h, c], q, tb.lstm_backward)
 
 
@@ -150,7 +171,15 @@ def gru_reference(v: dict, step: bool) -> Reference:
         r, u = ru[:, :H], ru[:, H:]
         zh_n = h @ Wh_n + v["bh"][2 * H :]
         n = np.tanh(zx[:, 2 * H :] + (r * zh_n if after else (r * h) @ Wh_n + v["bh"][2 * H :]))
-        for name, value in (("h_prev", h), ("r", r), ("u", u), ("n", n), ("zh_n", zh_n), ("hWh_n", h @ Wh_n), ("rh", r * h)):
+        for name, value in (
+            ("h_prev", h),
+            ("r", r),
+            ("u", u),
+            ("n", n),
+            ("zh_n", zh_n),
+            ("hWh_n", h @ Wh_n),
+            ("rh", r * h),
+        ):
             q[name].append(value)
         h = blend(real[t], (1 - u) * n + u * h, h)
         q["h"].append(h)
@@ -159,7 +188,9 @@ def gru_reference(v: dict, step: bool) -> Reference:
     return Reference([h] if step else [q["h"], h], q, tb.gru_backward if after else tb.gru_before_backward)
 
 
-def recurrent(name: str, gates: str, states: int, biases: tuple[str, ...], reference: Callable, step: bool) -> Kind:
+def recurrent(
+    name: str, gates: str, states: int, biases: tuple[str, ...], reference: Callable, step: bool
+) -> Kind:
     state = ("h_prev", "c_prev")[:states] if step else ("h0", "c0")[:states]
     options = ("reset_after",) if name == "gru" else ()
     n_gates = max(len(gates), 1)
@@ -186,9 +217,18 @@ def recurrent(name: str, gates: str, states: int, biases: tuple[str, ...], refer
     outs = {"h": "BH", "c": "BH"} if step else {"hs": "TBH", "h_last": "BH", "c_last": "BH"}
     outs = dict(list(outs.items())[: len(outs) - 2 + states])
     return Kind(
-        f"{name}_step" if step else name, axes, ("mask", *options), outs,
+        f"{name}_step" if step else name,
+        axes,
+        ("mask", *options),
+        outs,
         ("ragged", "no mask") if step else ("ragged", "no mask", "padding first"),
-        make, lambda v: reference(v, step), upstream, downstream, gates, ("Wx", "Wh", *biases) if gates else (), step,
+        make,
+        lambda v: reference(v, step),
+        upstream,
+        downstream,
+        gates,
+        ("Wx", "Wh", *biases) if gates else (),
+        step,
     )
 
 
@@ -207,7 +247,9 @@ def softmax_rows(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
 def source_real(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     """(B, T, S), 1.0 where the source position is real."""
     B, T, S = shape
-    return np.ones(shape) if mask is None else np.broadcast_to(np.asarray(mask).T[:, None], shape).astype(float)
+    return (
+        np.ones(shape) if mask is None else np.broadcast_to(np.asarray(mask).T[:, None], shape).astype(float)
+    )
 
 
 def scores_of(v: dict, query: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, dict, str]:
@@ -250,7 +292,13 @@ def scores_kind(name: str, weight_axes: dict[str, str], scaled: bool = False) ->
     if not weight_axes:
         axes["query"] = "TBA"
     return Kind(
-        name, axes, (), {"scores": "TBS"}, ("no mask",), make, reference,
+        name,
+        axes,
+        (),
+        {"scores": "TBS"},
+        ("no mask",),
+        make,
+        reference,
         lambda douts, ref: {"dscores": rows(douts[0])},
         lambda results, v: dict(zip(axes, [rows(results[0]), rows(results[1]), *results[2:]], strict=True)),
     )
@@ -279,7 +327,9 @@ def attention_kind(name: str, weight_axes: dict[str, str], scaled: bool = False)
         scores, q, which = scores_of(v, query, keys)
         real = source_real(v.get("mask"), scores.shape)
         w = softmax_rows(scores, real)
-        q |= {"query": query, "memory": memory, "weights": w, "real": real} | ({"keys": keys} if additive else {})
+        q |= {"query": query, "memory": memory, "weights": w, "real": real} | (
+            {"keys": keys} if additive else {}
+        )
         return Reference([rows(w @ memory)], q, SCORES[which][1])
 
     axes = {"query": "TBQ", "memory": "SBM"} | ({"keys": "SBA"} if additive else {}) | weight_axes
@@ -287,7 +337,13 @@ def attention_kind(name: str, weight_axes: dict[str, str], scaled: bool = False)
         axes["query"] = "TBM"
     n = 3 if additive else 2
     return Kind(
-        name, axes, ("mask",), {"context": "TBM"}, ("ragged", "no mask"), make, reference,
+        name,
+        axes,
+        ("mask",),
+        {"context": "TBM"},
+        ("ragged", "no mask"),
+        make,
+        reference,
         lambda douts, ref: {"dcontext": rows(douts[0])},
         lambda results, v: dict(zip(axes, [*map(rows, results[:n]), *results[n:]], strict=True)),
     )
@@ -304,7 +360,13 @@ def softmax_kind() -> Kind:
         return Reference([rows(w)], {"weights": w, "real": real}, tb.softmax_backward)
 
     return Kind(
-        "masked_softmax", {"scores": "TBS"}, ("mask",), {"weights": "TBS"}, ("ragged", "no mask"), make, reference,
+        "masked_softmax",
+        {"scores": "TBS"},
+        ("mask",),
+        {"weights": "TBS"},
+        ("ragged", "no mask"),
+        make,
+        reference,
         lambda douts, ref: {"dweights": rows(douts[0])},
         lambda results, v: {"scores": rows(results[0])},
     )
@@ -312,7 +374,9 @@ def softmax_kind() -> Kind:
 
 def weighted_sum_kind() -> Kind:
     def make(rng, setting: str) -> dict:
-        w = softmax_rows(rng.standard_normal((B, T, S)), source_real(masks("ragged", S, SOURCE_LENGTHS), (B, T, S)))
+        w = softmax_rows(
+            rng.standard_normal((B, T, S)), source_real(masks("ragged", S, SOURCE_LENGTHS), (B, T, S))
+        )
         return {"weights": rows(w), "values": rng.standard_normal((S, B, M))}
 
     def reference(v: dict) -> Reference:
@@ -320,7 +384,13 @@ def weighted_sum_kind() -> Kind:
         return Reference([rows(w @ values)], {"weights": w, "values": values}, tb.weighted_sum_backward)
 
     return Kind(
-        "weighted_sum", {"weights": "TBS", "values": "SBM"}, (), {"context": "TBM"}, ("no mask",), make, reference,
+        "weighted_sum",
+        {"weights": "TBS", "values": "SBM"},
+        (),
+        {"context": "TBM"},
+        ("no mask",),
+        make,
+        reference,
         lambda douts, ref: {"dcontext": rows(douts[0])},
         lambda results, v: {"weights": rows(results[0]), "values": rows(results[1])},
     )
@@ -350,13 +420,26 @@ def cross_entropy_kind() -> Kind:
         shifted = logits - logits.max(axis=-1, keepdims=True)
         log_probs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         loss = (real * -(target * log_probs).sum(axis=-1, keepdims=True)).sum() / count
-        q = {"logits": logits, "probs": probs, "onehot": onehot, "smoothing": smoothing, "real": real, "count": count}
+        q = {
+            "logits": logits,
+            "probs": probs,
+            "onehot": onehot,
+            "smoothing": smoothing,
+            "real": real,
+            "count": count,
+        }
         return Reference([np.asarray(loss)], q, tb.cross_entropy_backward)
 
     return Kind(
-        "cross_entropy", {"logits": "TBV"}, ("targets", "mask", "smoothing", "reduction"), {"loss": ""},
-        ("ragged", "no mask", "smoothing", "sum"), make, reference,
-        lambda douts, ref: {"dloss": douts[0]}, lambda results, v: {"logits": results[0]},
+        "cross_entropy",
+        {"logits": "TBV"},
+        ("targets", "mask", "smoothing", "reduction"),
+        {"loss": ""},
+        ("ragged", "no mask", "smoothing", "sum"),
+        make,
+        reference,
+        lambda douts, ref: {"dloss": douts[0]},
+        lambda results, v: {"logits": results[0]},
     )
 
 
@@ -376,8 +459,15 @@ def linear_kind() -> Kind:
         return {"x": dx.reshape(v["x"].shape), "W": dW, "b": db}
 
     return Kind(
-        "linear", {"x": "TBD", "W": "DK", "b": "K"}, (), {"out": "TBK"}, ("sequence", "one step"), make, reference,
-        lambda douts, ref: {"dout": douts[0].reshape(-1, douts[0].shape[-1])}, downstream,
+        "linear",
+        {"x": "TBD", "W": "DK", "b": "K"},
+        (),
+        {"out": "TBK"},
+        ("sequence", "one step"),
+        make,
+        reference,
+        lambda douts, ref: {"dout": douts[0].reshape(-1, douts[0].shape[-1])},
+        downstream,
     )
 
 
@@ -390,7 +480,13 @@ def embedding_kind() -> Kind:
         return Reference([v["W"][ids]], {"ids": ids.reshape(-1), "W": v["W"]}, tb.embedding_backward)
 
     return Kind(
-        "embedding", {"W": "VE"}, ("ids",), {"out": "TBE"}, ("sequence", "one step"), make, reference,
+        "embedding",
+        {"W": "VE"},
+        ("ids",),
+        {"out": "TBE"},
+        ("sequence", "one step"),
+        make,
+        reference,
         lambda douts, ref: {"dout": douts[0].reshape(-1, douts[0].shape[-1])},
         lambda results, v: {"W": results[0]},
     )
@@ -406,8 +502,15 @@ def dropout_kind() -> Kind:
         return Reference([v["x"] * keep / (1 - p)], {"keep": keep, "p": p}, tb.dropout_backward)
 
     return Kind(
-        "dropout", {"x": "TBD"}, ("keep_mask", "p"), {"out": "TBD"}, ("mask",), make, reference,
-        lambda douts, ref: {"dout": douts[0]}, lambda results, v: {"x": results[0]},
+        "dropout",
+        {"x": "TBD"},
+        ("keep_mask", "p"),
+        {"out": "TBD"},
+        ("mask",),
+        make,
+        reference,
+        lambda douts, ref: {"dout": douts[0]},
+        lambda results, v: {"x": results[0]},
     )
 
 
@@ -417,8 +520,15 @@ def tanh_kind() -> Kind:
         return Reference([a], {"z": v["z"], "a": a}, tb.tanh_backward)
 
     return Kind(
-        "tanh", {"z": "TBD"}, (), {"a": "TBD"}, ("plain",), lambda rng, setting: {"z": rng.standard_normal((T, B, D))},
-        reference, lambda douts, ref: {"da": douts[0]}, lambda results, v: {"z": results[0]},
+        "tanh",
+        {"z": "TBD"},
+        (),
+        {"a": "TBD"},
+        ("plain",),
+        lambda rng, setting: {"z": rng.standard_normal((T, B, D))},
+        reference,
+        lambda douts, ref: {"da": douts[0]},
+        lambda results, v: {"z": results[0]},
     )
 
 

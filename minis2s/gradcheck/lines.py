@@ -38,9 +38,14 @@ def of_gates(source: str, gates: str) -> Iterator[Several]:
         name = variable.partition("[")[0]
         for dz, letters in (("dz", gates), ("dzx", gates), ("dzh", gates), ("dz_ru", gates[:2])):
             for k, letter in enumerate(letters):
-                for function, says in (("without", f"{name} lacks the part of gate {letter}"), ("only", f"{name} has the part of gate {letter} only")):
+                for function, says in (
+                    ("without", f"{name} lacks the part of gate {letter}"),
+                    ("only", f"{name} has the part of gate {letter} only"),
+                ):
                     call = f"{function}({dz}, {k}, {len(letters)})"
-                    wrong = re.sub(rf"\b{dz} @|@ {dz}\b", lambda m, dz=dz, call=call: m[0].replace(dz, call), value)
+                    wrong = re.sub(
+                        rf"\b{dz} @|@ {dz}\b", lambda m, dz=dz, call=call: m[0].replace(dz, call), value
+                    )
                     if wrong != value:
                         yield [(line.strip(), f"{variable} = {wrong}")], name, "missing term", says
 
@@ -60,7 +65,11 @@ def in_every_gate(usual: Callable[[str], list], source: str, variables: frozense
         for edit in by_line[first]:
             twins = []
             for name in family[1:]:
-                says = edit.says.replace(first, name).replace(f"{first[-1]}[t]", f"{name[-1]}[t]").replace(f"z_{first[-1]}", f"z_{name[-1]}")
+                says = (
+                    edit.says.replace(first, name)
+                    .replace(f"{first[-1]}[t]", f"{name[-1]}[t]")
+                    .replace(f"z_{first[-1]}", f"z_{name[-1]}")
+                )
                 twins += [e for e in by_line[name] if e.says == says and e.cause == edit.cause][:1]
             if len(twins) == len(family) - 1:
                 names = ", ".join(family[:-1]) + f" and {family[-1]}"
@@ -84,7 +93,10 @@ def candidates(source: str, lines: dict[str, str]) -> Iterator[Several]:
             yield changes, a, "wrong variable", f"{a} and {b} are exchanged"
             if lines[a].count(" * ") >= 2 and lines[b].count(" * ") >= 2:
                 first, second = lines[a].partition(" * ")[0], lines[b].partition(" * ")[0]
-                crossed = [(f"{a} = {lines[a]}", f"{a} = {lines[a].replace(first, second, 1)}"), (f"{b} = {lines[b]}", f"{b} = {lines[b].replace(second, first, 1)}")]
+                crossed = [
+                    (f"{a} = {lines[a]}", f"{a} = {lines[a].replace(first, second, 1)}"),
+                    (f"{b} = {lines[b]}", f"{b} = {lines[b].replace(second, first, 1)}"),
+                ]
                 yield crossed, a, "gate order", f"{first} and {second} are exchanged between the gates"
     yield from of_derivatives()
     yield from of_carries(lines)
@@ -98,11 +110,37 @@ def of_derivatives() -> Iterator[Several]:
         "dz_o has the derivative of tanh and dz_g that of the sigmoid: the order of o and g is exchanged there",
     )  # fmt: skip
     c = "dc = dc + dh * o[t] * (1 - tanh_c[t] ** 2)"
-    yield [("do = dh * tanh_c[t]", "pass"), (c, f"{c}; do = dc * tanh_c[t]")], "do", "wrong variable", "do is made of dc where dh belongs"
-    for name, value in (("df", "dc * c_prev[t]"), ("di", "dc * g[t]"), ("dg", "dc * i[t]"), ("dc_prev", "dc * f[t]")):
+    yield (
+        [("do = dh * tanh_c[t]", "pass"), (c, f"{c}; do = dc * tanh_c[t]")],
+        "do",
+        "wrong variable",
+        "do is made of dc where dh belongs",
+    )
+    for name, value in (
+        ("df", "dc * c_prev[t]"),
+        ("di", "dc * g[t]"),
+        ("dg", "dc * i[t]"),
+        ("dc_prev", "dc * f[t]"),
+    ):
         says = f"{name} uses the dc of the later step only: what comes through h is missing"
-        yield [(c, f"dc_next = dc; {c}"), (f"{name} = {value}", f"{name} = {value.replace('dc ', 'dc_next ')}")], name, "missing term", says
-    yield [("dh_prev = dh * u[t]", "dh_prev = dh * u[t]; dh_carry = dh_prev"), ("dh = dh_prev + dh_kept", "dh = dh_carry + dh_kept")], "dh_prev", "missing term", "dh_prev has the part that u carries only: all paths through the gates are missing"
+        yield (
+            [
+                (c, f"dc_next = dc; {c}"),
+                (f"{name} = {value}", f"{name} = {value.replace('dc ', 'dc_next ')}"),
+            ],
+            name,
+            "missing term",
+            says,
+        )
+    yield (
+        [
+            ("dh_prev = dh * u[t]", "dh_prev = dh * u[t]; dh_carry = dh_prev"),
+            ("dh = dh_prev + dh_kept", "dh = dh_carry + dh_kept"),
+        ],
+        "dh_prev",
+        "missing term",
+        "dh_prev has the part that u carries only: all paths through the gates are missing",
+    )
 
 
 def of_carries(lines: dict[str, str]) -> Iterator[Several]:
@@ -111,7 +149,12 @@ def of_carries(lines: dict[str, str]) -> Iterator[Several]:
             (f"{first} = {lines.get(first)}", f"{name} = {name} * {factor}; {first} = {lines.get(first)}"),
             (f"{name}_prev = {name} * {factor}", f"{name}_prev = {name}"),
         ]
-        yield changes, name, "aliased", f"{name} is scaled by {factor} in place, before {first} is taken from it"
+        yield (
+            changes,
+            name,
+            "aliased",
+            f"{name} is scaled by {factor} in place, before {first} is taken from it",
+        )
     last = {name: f"{name} = {name}_prev + {name}_kept" for name in ("dh", "dc")}
     for k in range(4):
         says = f"the gradient of the state is not handed back from step {k} to the step before"
@@ -124,13 +167,31 @@ def of_carries(lines: dict[str, str]) -> Iterator[Several]:
     )  # fmt: skip
     for name in ("dh", "dc"):
         says = f"{name}0 is the {name} of step 0 itself, before it goes through the step"
-        yield [(last[name], f"{name} = {name} if t == 0 else {name}_prev + {name}_kept")], f"{name}_prev", "wrong variable", says
+        yield (
+            [(last[name], f"{name} = {name} if t == 0 else {name}_prev + {name}_kept")],
+            f"{name}_prev",
+            "wrong variable",
+            says,
+        )
         says = f"the {name} of the last state is added again at every step"
-        yield [(last[name], f"{name} = {name}_prev + {name}_kept + {name}_last")], f"{name}_prev", "extra term", says
+        yield (
+            [(last[name], f"{name} = {name}_prev + {name}_kept + {name}_last")],
+            f"{name}_prev",
+            "extra term",
+            says,
+        )
     a, b = "dh_prev = dh_prev + dz_ru @ Wh_ru.T", "dh_prev = dh_prev + dzh_n @ Wh_n.T"
-    changes = [(a, "dh_prev = dh_prev + dz_ru @ untransposed(Wh_ru)"), (b, "dh_prev = dh_prev + dzh_n @ untransposed(Wh_n)")]
+    changes = [
+        (a, "dh_prev = dh_prev + dz_ru @ untransposed(Wh_ru)"),
+        (b, "dh_prev = dh_prev + dzh_n @ untransposed(Wh_n)"),
+    ]
     yield changes, "dh_prev", "transpose", "dh_prev is computed with Wh where Wh.T belongs, gate by gate"
-    yield [(a, "pass"), (b, "dh_prev = dz_ru @ Wh_ru.T")], "dh_prev", "overwritten", "the product with Wh overwrites what dh_prev has been given before"
+    yield (
+        [(a, "pass"), (b, "dh_prev = dz_ru @ Wh_ru.T")],
+        "dh_prev",
+        "overwritten",
+        "the product with Wh overwrites what dh_prev has been given before",
+    )
 
 
 def of_masks() -> Iterator[Several]:
@@ -139,8 +200,25 @@ def of_masks() -> Iterator[Several]:
     both = ("dh", "dc")
     for names in (both, ("dh",), ("dc",)):
         what = " and ".join(names)
-        yield [(kept[n], f"{n}_kept = 0 * {n}") for n in names], "dh_kept", "mask ignored", f"padded steps stop the gradient: the {what} that they should hand on is lost"
-        yield [(masked[n], f"{n} = 1 * {n}") for n in names], "dh", "mask ignored", f"{what} {'are' if len(names) > 1 else 'is'} not masked at padded steps"
-        yield [(kept[n], f"{n}_kept = 1 * {n}") for n in names], "dh_kept", "carry doubled", f"the old {what} is kept beside what the step hands back (+= in place of =)"
-        changes = [(kept[n], f"{n}_kept = 0 * {n}") for n in names] + [(masked[n], f"{n} = 1 * {n}") for n in names]
+        yield (
+            [(kept[n], f"{n}_kept = 0 * {n}") for n in names],
+            "dh_kept",
+            "mask ignored",
+            f"padded steps stop the gradient: the {what} that they should hand on is lost",
+        )
+        yield (
+            [(masked[n], f"{n} = 1 * {n}") for n in names],
+            "dh",
+            "mask ignored",
+            f"{what} {'are' if len(names) > 1 else 'is'} not masked at padded steps",
+        )
+        yield (
+            [(kept[n], f"{n}_kept = 1 * {n}") for n in names],
+            "dh_kept",
+            "carry doubled",
+            f"the old {what} is kept beside what the step hands back (+= in place of =)",
+        )
+        changes = [(kept[n], f"{n}_kept = 0 * {n}") for n in names] + [
+            (masked[n], f"{n} = 1 * {n}") for n in names
+        ]
         yield changes, "dh", "mask ignored", f"the mask is ignored for {what}"

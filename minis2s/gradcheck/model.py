@@ -17,11 +17,11 @@ from minis2s.data import Example, make_batch
 from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
 from minis2s.gradcheck.causes import Finding, Place, fault
-from minis2s.gradcheck.diagnose import Cause
 from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_mask
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
+from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import judge_entries
 from minis2s.models import Bridge, Decoder, Encoder
 from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
@@ -66,7 +66,9 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             insitu.explain(checker, report, layer, problem, run, oracle, blocks)
             break
         if report.verdict == "wrong":
-            report.causes = [Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause]
+            report.causes = [
+                Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
+            ]
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
             break
     return report
@@ -78,16 +80,27 @@ def merge(report: Report, blocks: dict, setting: str) -> None:
     for name, block in blocks.items():
         if name not in known:
             report.blocks.append(block)
-        elif block.verdict in ("wrong", "missing") or (report.blocks[known[name]].verdict == "vacuous" and block.verdict == "right"):
-            block.note = "; ".join(filter(None, [block.note, f"running {setting}" if block.verdict == "wrong" else ""]))
+        elif block.verdict in ("wrong", "missing") or (
+            report.blocks[known[name]].verdict == "vacuous" and block.verdict == "right"
+        ):
+            block.note = "; ".join(
+                filter(None, [block.note, f"running {setting}" if block.verdict == "wrong" else ""])
+            )
             report.blocks[known[name]] = block
 
 
 def measure_entries(run, oracle, blocks: dict, checker) -> None:
     """Every entry of the small blocks, as long as the time for that lasts."""
     end = time.perf_counter() + ENTRIES_SECONDS
-    for name in sorted(blocks, key=lambda n: (blocks[n].verdict == "right", run.gradients[n].size if n in run.gradients else 0)):
-        if name in run.gradients and 0 < run.gradients[name].size <= LARGEST_BLOCK and time.perf_counter() < end:
+    for name in sorted(
+        blocks,
+        key=lambda n: (blocks[n].verdict == "right", run.gradients[n].size if n in run.gradients else 0),
+    ):
+        if (
+            name in run.gradients
+            and 0 < run.gradients[name].size <= LARGEST_BLOCK
+            and time.perf_counter() < end
+        ):
             measured = judge_entries(name, run, oracle, checker.rng(12))
             if blocks[name].verdict != "wrong" or measured.verdict == "wrong":
                 blocks[name] = measured
@@ -158,7 +171,8 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
         del layer.zero_grad
     once = {name: after[name] - before[name] for name in parameters}
     replaced = [
-        name for name in parameters
+        name
+        for name in parameters
         if before[name].any() and not np.allclose(once[name], run.gradients[name], rtol=1e-9, atol=1e-12)
     ]
     if not replaced:
@@ -216,12 +230,24 @@ def inputs_for(layer: Layer, rng: np.random.Generator) -> list:
             Q, M, _ = attention_sizes(layer)
             return [normal((T, B, Q)), normal((S, B, M)), source_mask]
         case Encoder():
-            return [np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0], mask]
+            return [
+                np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0],
+                mask,
+            ]
         case Bridge():
             size = layer.projections[0].W.data.shape[0] if layer.projections else layer.decoder_size
-            return [[tuple(normal((B, size)) for _ in range(layer.state_parts)) for _ in range(layer.encoder_layers)]]
+            return [
+                [
+                    tuple(normal((B, size)) for _ in range(layer.state_parts))
+                    for _ in range(layer.encoder_layers)
+                ]
+            ]
         case Decoder():
-            M = attention_sizes(layer.attention)[1] if layer.attention is not None else layer.cells.hidden_size
+            M = (
+                attention_sizes(layer.attention)[1]
+                if layer.attention is not None
+                else layer.cells.hidden_size
+            )
             ids = np.array([[1, 1, 1], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0]
             return [normal((S, B, M)), source_mask, [state_of(one) for one in layer.cells.layers], ids]
     raise UserError(f"no inputs are known for a {type(layer).__name__}: hand them in, gradcheck(layer, x)")
@@ -259,9 +285,13 @@ def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:
     """layer.forward(*inputs) as a function of its weights and of the arrays among its inputs."""
     parameters = layer.parameters()
     flat = leaves(inputs)
-    places = {n: f"input {n}" for n, x in enumerate(flat) if isinstance(x, np.ndarray) and x.dtype.kind == "f"}
+    places = {
+        n: f"input {n}" for n, x in enumerate(flat) if isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    }
     signature = [p for p in inspect.signature(layer.forward).parameters if p != "self"]
-    owner = [signature[k] if k < len(signature) else f"input {k}" for k, x in enumerate(inputs) for _ in leaves(x)]
+    owner = [
+        signature[k] if k < len(signature) else f"input {k}" for k, x in enumerate(inputs) for _ in leaves(x)
+    ]
     for n in places:
         places[n] = owner[n] if owner.count(owner[n]) == 1 else f"{owner[n]}[{n - owner.index(owner[n])}]"
     takes_rng = "rng" in inspect.signature(layer.forward).parameters

@@ -80,7 +80,9 @@ def checker_accepts(op: str) -> bool:
 
     if not op:
         models = (gradcheck(tiny_model(name), fast=True) for name in MODELS)
-        return all(report.ok for report in models) and all(gradcheck(layer, fast=True).ok for layer in layers())
+        return all(report.ok for report in models) and all(
+            gradcheck(layer, fast=True).ok for layer in layers()
+        )
     forms = ({"reset_after": True}, {"reset_after": False}) if op.startswith("gru") else ({},)
     return all(gradcheck(OPS[op], **form).ok for form in forms)
 

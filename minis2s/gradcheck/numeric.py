@@ -51,7 +51,9 @@ class Oracle:
     method: "complex step" or "Richardson", chosen when the oracle is made.
     """
 
-    def __init__(self, problem: Problem, douts: list, guard: Guard, rng: np.random.Generator, method: str = ""):
+    def __init__(
+        self, problem: Problem, douts: list, guard: Guard, rng: np.random.Generator, method: str = ""
+    ):
         self.problem, self.douts, self.guard = problem, douts, guard
         self.blocks: Blocks = {name: x.astype(np.float64) for name, x in problem.blocks.items()}
         terms = self.terms(self.blocks)
@@ -128,7 +130,10 @@ class Oracle:
         """
         directions = {name: unit_direction(x, rng) for name, x in self.blocks.items()}
         values = [
-            float(self.terms({name: x + n * 1e-6 * directions[name] for name, x in self.blocks.items()}).sum()) for n in range(8)
+            float(
+                self.terms({name: x + n * 1e-6 * directions[name] for name, x in self.blocks.items()}).sum()
+            )
+            for n in range(8)
         ]
         return float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
 
@@ -144,7 +149,8 @@ class Oracle:
 
         def difference(s: float) -> float:
             left, right = (
-                self.terms({name: x + sign * s * directions[name] for name, x in self.blocks.items()}) for sign in (-1, 1)
+                self.terms({name: x + sign * s * directions[name] for name, x in self.blocks.items()})
+                for sign in (-1, 1)
             )
             return float((right - left).sum())
 
@@ -154,7 +160,9 @@ class Oracle:
 
     # -- a whole block -----------------------------------------------------------------------------
 
-    def gradient(self, name: str, indices: list[tuple[int, ...]] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def gradient(
+        self, name: str, indices: list[tuple[int, ...]] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The gradient of one block, entry by entry, and the noise of each entry.
 
         With `indices` only these entries are measured; the others are nan.

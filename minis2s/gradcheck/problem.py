@@ -105,7 +105,11 @@ def describe_error(what: str, error: BaseException) -> str:
     ours = __file__.rsplit("gradcheck", 1)[0]
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(ours) and "site-packages" not in frame.filename and frame.lineno:
-            file = "a notebook cell" if "ipykernel" in frame.filename or "<" in frame.filename else Path(frame.filename).name
+            file = (
+                "a notebook cell"
+                if "ipykernel" in frame.filename or "<" in frame.filename
+                else Path(frame.filename).name
+            )
             place = f" at line {frame.lineno} of {file}"
             if frame.line and str(error) not in frame.line:
                 place += f" ({frame.line.strip()[:80]})"
@@ -148,14 +152,20 @@ def arrays_inside(x, seen: set[int] | None = None, depth: int = 0) -> list[np.nd
         return []
     seen.add(id(x))
     if isinstance(x, np.ndarray):
-        return [x] if x.dtype != object else [a for item in x.flat for a in arrays_inside(item, seen, depth + 1)]
+        return (
+            [x] if x.dtype != object else [a for item in x.flat for a in arrays_inside(item, seen, depth + 1)]
+        )
     if isinstance(x, tuple | list | set):
         items = list(x)
     elif isinstance(x, dict):
         items = list(x.values())
     elif callable(x) and getattr(x, "__closure__", None):
         items = [cell.cell_contents for cell in x.__closure__ if cell_is_filled(cell)]
-    elif hasattr(x, "__dict__") and not isinstance(x, type) and type(x).__module__ not in sys.builtin_module_names:
+    elif (
+        hasattr(x, "__dict__")
+        and not isinstance(x, type)
+        and type(x).__module__ not in sys.builtin_module_names
+    ):
         items = list(vars(x).values())
     else:
         return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minis2s.gradcheck.causes import CAUSES, Finding, Place
-from minis2s.gradcheck.diagnose import Cause
+from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
 HINTS = 3  # levels: where, what kind, the formula
@@ -69,7 +69,9 @@ class Report:
             return ""
         node = self.place.node
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
-            return f"only the gradient of a weight, {self.place}, is wrong; everything that leads to it is right"
+            return (
+                f"only the gradient of a weight, {self.place}, is wrong; everything that leads to it is right"
+            )
         return f"going backward from the loss, {self.place} is the first gradient that is wrong; everything nearer to the loss is right"
 
     def why(self) -> str:
@@ -77,7 +79,9 @@ class Report:
         if not self.causes:
             return ""
         best = self.causes[0]
-        rivals = [c.says for c in self.causes[1:] if c.confidence == best.confidence and c.says != best.says][:2]
+        rivals = [c.says for c in self.causes[1:] if c.confidence == best.confidence and c.says != best.says][
+            :2
+        ]
         if best.confidence == "certain":
             alone = len({c.says for c in self.causes}) == 1
             only = "and no other known one does" if alone else "like some that come to the same"
@@ -91,7 +95,13 @@ class Report:
         if best is None or not best.line:
             return ""
         line, wrong = best.line.rstrip(":"), best.wrong.rstrip(":")
-        given = f"forward computes {best.equation}; " if " = " in best.equation else f"{best.equation}; " if best.equation else ""
+        given = (
+            f"forward computes {best.equation}; "
+            if " = " in best.equation
+            else f"{best.equation}; "
+            if best.equation
+            else ""
+        )
         lacks = f", and your numbers are those of {wrong}" if wrong else ", which your numbers lack"
         return f"{given}backward needs {line}{lacks}"
 
@@ -122,7 +132,9 @@ class Report:
         return "\n".join(lines)
 
     def summary(self) -> str:
-        counts = {v: sum(b.verdict == v for b in self.blocks) for v in (WRONG, MISSING, UNCLEAR, VACUOUS, KINK)}
+        counts = {
+            v: sum(b.verdict == v for b in self.blocks) for v in (WRONG, MISSING, UNCLEAR, VACUOUS, KINK)
+        }
         if self.verdict == RIGHT:
             other = any(f.cause == "forward" for f in self.findings)
             but = f", but forward does not compute a {self.kind}" if other else ""
@@ -163,7 +175,9 @@ class Report:
 
 def cause_dict(cause: Cause, shown: int) -> dict:
     found = {"cause": cause.cause, "says": cause.says, "confidence": cause.confidence}
-    return found | ({"line": cause.line, "wrong": cause.wrong, "equation": cause.equation} if shown >= 3 else {})
+    return found | (
+        {"line": cause.line, "wrong": cause.wrong, "equation": cause.equation} if shown >= 3 else {}
+    )
 
 
 def block_dict(block: Block) -> dict:

@@ -9,13 +9,16 @@ import itertools
 
 import numpy as np
 
-from minis2s.gradcheck.diagnose import Cause
+from minis2s.gradcheck.trial import Cause
 
 CLOSE = 1e-8
 
 
 def read_signs(
-    pairs: dict[str, tuple[np.ndarray, np.ndarray]], axes: dict[str, str], sizes: dict[str, int], values: dict | None = None
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]],
+    axes: dict[str, str],
+    sizes: dict[str, int],
+    values: dict | None = None,
 ) -> list[Cause]:
     """Causes that the wrong blocks point to, best first.
 
@@ -76,10 +79,16 @@ def of_a_ratio(ratio: float, what: str, sizes: dict[str, int], everything: bool)
         if size > 1 and close(1 / size):
             return Cause("normalization", f"{what} is divided by {letter} = {size} once too often", "likely")
         if size > 1 and size != 2 and close(size):
-            return Cause("normalization", f"{what} is not divided by {letter} = {size}, or multiplied by it", "likely")
+            return Cause(
+                "normalization", f"{what} is not divided by {letter} = {size}, or multiplied by it", "likely"
+            )
     for (a, m), (b, n) in itertools.permutations(sizes.items(), 2):
         if close(m / n):
-            return Cause("normalization", f"{what} is {m}/{n} of the right one: divided by {b} = {n} where {a} = {m} belongs", "likely")
+            return Cause(
+                "normalization",
+                f"{what} is {m}/{n} of the right one: divided by {b} = {n} where {a} = {m} belongs",
+                "likely",
+            )
     if close(2):
         says = f"{what} is twice the right one: added up two times, or left over from an earlier call"
         return Cause("doubled", says, "likely")
@@ -90,7 +99,9 @@ def of_a_ratio(ratio: float, what: str, sizes: dict[str, int], everything: bool)
     return Cause("scale", f"{what} is {ratio:.6g} times the right one", "likely")
 
 
-def of_one_block(name: str, got: np.ndarray, expected: np.ndarray, letters: str, sizes: dict[str, int]) -> list[Cause]:
+def of_one_block(
+    name: str, got: np.ndarray, expected: np.ndarray, letters: str, sizes: dict[str, int]
+) -> list[Cause]:
     found = []
     if not np.isfinite(got).all():
         return [Cause("wrong variable", f"the gradient of {name} is not finite", "possible")]
@@ -109,13 +120,23 @@ def of_one_block(name: str, got: np.ndarray, expected: np.ndarray, letters: str,
         if along is None:
             continue
         if agree(np.flip(got, axis), expected):
-            found.append(Cause("time shift", f"the gradient of {name} runs through {along} in the wrong direction", "likely"))
+            found.append(
+                Cause(
+                    "time shift",
+                    f"the gradient of {name} runs through {along} in the wrong direction",
+                    "likely",
+                )
+            )
         for by in (1, -1):
             kept = [slice(None)] * got.ndim
             other = [slice(None)] * got.ndim
-            kept[axis], other[axis] = (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by), slice(-by, None))
+            kept[axis], other[axis] = (
+                (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by), slice(-by, None))
+            )
             if got.shape[axis] > 2 and agree(got[tuple(kept)], expected[tuple(other)]):
-                found.append(Cause("time shift", f"the gradient of {name} is shifted by one along {along}", "likely"))
+                found.append(
+                    Cause("time shift", f"the gradient of {name} is shifted by one along {along}", "likely")
+                )
     if letters[:2] in ("TB", "SB") and got.ndim == 3:
         T, B, X = got.shape
         if agree(got.reshape(B, T, X).transpose(1, 0, 2), expected):
@@ -126,9 +147,23 @@ def of_one_block(name: str, got: np.ndarray, expected: np.ndarray, letters: str,
         if columns and columns % gates == 0 and columns > gates:
             parts, right = np.split(got, gates, axis=-1), np.split(expected, gates, axis=-1)
             for order in itertools.permutations(range(gates)):
-                if list(order) != sorted(order) and all(agree(parts[k], right[j]) for k, j in enumerate(order)):
-                    found.append(Cause("gate order", f"the {gates} blocks of the gradient of {name} are exchanged", "likely"))
+                if list(order) != sorted(order) and all(
+                    agree(parts[k], right[j]) for k, j in enumerate(order)
+                ):
+                    found.append(
+                        Cause(
+                            "gate order",
+                            f"the {gates} blocks of the gradient of {name} are exchanged",
+                            "likely",
+                        )
+                    )
     zero = (got == 0) & (np.abs(expected) > 1e-9 * np.abs(expected).max())
     if zero.any() and agree(np.where(zero, expected, got), expected):
-        found.append(Cause("missing term", f"the gradient of {name} is right where it is not zero: some entries are never filled", "likely"))
+        found.append(
+            Cause(
+                "missing term",
+                f"the gradient of {name} is right where it is not zero: some entries are never filled",
+                "likely",
+            )
+        )
     return found

@@ -30,7 +30,9 @@ def signature_of(forward: Callable) -> Signature:
         return Signature([], 0, True)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = sum(p.default is p.empty for p in positional)
-    return Signature([p.name for p in positional], required, any(p.kind == p.VAR_POSITIONAL for p in parameters))
+    return Signature(
+        [p.name for p in positional], required, any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    )
 
 
 def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[str], dict[str, str]] | None:
@@ -74,7 +76,9 @@ def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[s
     return differentiable, plain, named
 
 
-def pair_problem(name: str, forward: Callable, backward: Callable, kind: Kind, values: dict) -> Problem | None:
+def pair_problem(
+    name: str, forward: Callable, backward: Callable, kind: Kind, values: dict
+) -> Problem | None:
     """The Problem of a pair of a known kind with these values; None where the pair takes no such values."""
     bound = bind(forward, kind, values)
     if bound is None:
@@ -93,7 +97,9 @@ def pair_problem(name: str, forward: Callable, backward: Callable, kind: Kind, v
     return problem
 
 
-def call_problem(name: str, forward: Callable, backward: Callable, blocks: dict, out_names: list[str]) -> Problem:
+def call_problem(
+    name: str, forward: Callable, backward: Callable, blocks: dict, out_names: list[str]
+) -> Problem:
     """The Problem of forward(*blocks) -> (out, cache), backward(dout, cache) -> gradients in that order."""
 
     def run_forward(given: dict):
@@ -167,7 +173,9 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f":
             blocks[path], places[path] = np.asarray(x), n
     if not blocks:
-        raise UserError("none of the inputs is an array of floating-point numbers: there is nothing to differentiate")
+        raise UserError(
+            "none of the inputs is an array of floating-point numbers: there is nothing to differentiate"
+        )
 
     def arguments(given: dict) -> list:
         items = list(flat)

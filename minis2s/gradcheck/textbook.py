@@ -37,7 +37,9 @@ def rnn_backward(dhs, dh_last, x, h_prev, h, Wx, Wh, real):
     return dx, dh, dWx, dWh, db
 
 
-def lstm_backward(dhs, dh_last, dc_last, x, h_prev, c_prev, i, f, o, g, z_i, z_f, z_o, z_g, c, tanh_c, h, Wx, Wh, real):
+def lstm_backward(
+    dhs, dh_last, dc_last, x, h_prev, c_prev, i, f, o, g, z_i, z_f, z_o, z_g, c, tanh_c, h, Wx, Wh, real
+):
     """c = f c_prev + i g; h = o tanh(c) (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
     dx, dWx, dWh, db = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
     # after the last step the state has the gradient that comes from outside
@@ -306,3 +308,16 @@ def tanh_backward(da, z, a):
     """a = tanh(z)."""
     dz = da * (1 - a**2)
     return (dz,)
+
+
+# What the textbook's names are called as nodes, with the gate that they belong to.
+NODES = {
+    "do": ("dz", "o"), "df": ("dz", "f"), "di": ("dz", "i"), "dg": ("dz", "g"),
+    "dz_o": ("dz", "o"), "dz_f": ("dz", "f"), "dz_i": ("dz", "i"), "dz_g": ("dz", "g"),
+    "dr": ("dz", "r"), "drh": ("dz", "r"), "du": ("dz", "u"), "dn": ("dz", "n"),
+    "dz_r": ("dz", "r"), "dz_u": ("dz", "u"), "dz_n": ("dz", "n"), "dzx": ("dz", ""), "dzh": ("dh", ""), "dzh_n": ("dh", ""),
+    "dz_ru": ("dz", ""), "dWh_ru": ("dWh", ""), "dWh_n": ("dWh", ""),
+    "dh_prev": ("dh", ""), "dc_prev": ("dc", ""), "dh_kept": ("dh", ""), "dc_kept": ("dc", ""),
+    "taken": ("dscores", ""), "dproducts": ("dscores", ""), "da": ("dz", ""), "target": ("dlogits", ""), "dsurprise": ("dlogits", ""),
+}  # fmt: skip
+BEFORE = {"dh_prev", "dc_prev", "dh_kept", "dc_kept", "dzh", "dzh_n"}  # gradients of the state before step t

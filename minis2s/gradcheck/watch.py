@@ -135,7 +135,9 @@ class Watch:
                 before = sum(c.path == path and c.op.name == op.name for c in self.calls)
                 inputs = (*inputs, *keywords.values())
                 arrays = tuple(np.array(p) for p in parts)
-                self.calls.append(Call(op, path, before, inputs, arrays, not isinstance(out, tuple), [None] * len(parts)))
+                self.calls.append(
+                    Call(op, path, before, inputs, arrays, not isinstance(out, tuple), [None] * len(parts))
+                )
             return (parts if isinstance(out, tuple) else parts[0]), Tagged(cache, number)
 
         def backward(dout, tagged):
@@ -144,7 +146,9 @@ class Watch:
             call.times_backward += 1
             given = dout if isinstance(dout, tuple) else (dout,)
             call.douts = [None if d is None else np.array(d, dtype=float) for d in given]
-            call.dins = tuple(None if d is None else np.array(d) for d in (din if isinstance(din, tuple) else (din,)))
+            call.dins = tuple(
+                None if d is None else np.array(d) for d in (din if isinstance(din, tuple) else (din,))
+            )
             return din
 
         return Op(op.name, forward, backward)

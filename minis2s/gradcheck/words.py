@@ -31,6 +31,7 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
     name = variable
     is_weight = name.startswith(("dW", "db", "dv")) and name not in ("dvalues",)
     accumulates = line.startswith(f"{name} + ") or line.startswith(f"{name}[")
+
     def plain(text: str) -> str:
         return text.replace("[t]", "")
 
@@ -39,15 +40,24 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "extra term", f"{name} is multiplied by {what}, which does not belong there"
         case "skipped":
             if name == "dscores":
-                return "wrong derivative", f"the derivative of the softmax is left out: {name} is {what} itself"
+                return (
+                    "wrong derivative",
+                    f"the derivative of the softmax is left out: {name} is {what} itself",
+                )
             if name == "dx" and "keep" in line:
-                return "dropout ignored", "the dropout mask and its factor are left out: the gradient is passed through"
+                return (
+                    "dropout ignored",
+                    "the dropout mask and its factor are left out: the gradient is passed through",
+                )
             return "missing factor", f"{name} is {what} itself: the step {line} is left out"
         case "sometimes":
             cause = "carry dropped" if name in CARRIES and what in CARRIES else "missing term"
             return cause, f"{what} is added to {name} {by}"
         case "interleaved":
-            return "axis", "the gates are interleaved, unit by unit, where they should lie side by side in blocks"
+            return (
+                "axis",
+                "the gates are interleaved, unit by unit, where they should lie side by side in blocks",
+            )
         case "term added":
             return "extra term", f"{what} is added to {name}, which does not belong there"
         case "rows":
@@ -56,15 +66,24 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "missing factor", f"{name} lacks {what}: it is taken as one"
         case "sum dropped":
             if name == "taken":
-                return "softmax jacobian", "only the diagonal of the softmax's Jacobian is used: the sum over all weights is left out"
+                return (
+                    "softmax jacobian",
+                    "only the diagonal of the softmax's Jacobian is used: the sum over all weights is left out",
+                )
             return "axis", f"the sum over {what} is left out in {name}"
         case "one of many":
-            return "overwritten", f"{name} keeps the contribution of the {what} query only, where those of all queries add up"
+            return (
+                "overwritten",
+                f"{name} keeps the contribution of the {what} query only, where those of all queries add up",
+            )
         case "reversed":
             return "time shift", f"{name} uses {what} in the reversed order"
         case "factor dropped":
             if "real" in what and name.endswith("_kept"):
-                return "carry doubled", f"the old {name[:-5]} is kept beside what the step hands back (+= in place of =)"
+                return (
+                    "carry doubled",
+                    f"the old {name[:-5]} is kept beside what the step hands back (+= in place of =)",
+                )
             if "real" in what:
                 return "mask ignored", f"{name} is not masked: the factor {what} is left out"
             if what in ("keep", "1 / (1 - p)"):
@@ -80,13 +99,19 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "wrong derivative", f"in {name} the derivative {what} is taken as {by}"
         case "term dropped" | "zero":
             if what == "taken":
-                return "softmax jacobian", "only the diagonal of the softmax's Jacobian is used: the term that a raised score takes from all the others is left out"
+                return (
+                    "softmax jacobian",
+                    "only the diagonal of the softmax's Jacobian is used: the term that a raised score takes from all the others is left out",
+                )
             if "kept" in what:
                 return "mask ignored", f"the gradient {what} that a padded step hands on is lost"
             if is_weight and what == name and accumulates:
                 return "overwritten", f"{name} is overwritten where it should be added to"
             if what.startswith(f"{name}[") and is_weight:
-                return "repeated ids", "of an id that comes several times only the last gradient is kept: = stands where += belongs"
+                return (
+                    "repeated ids",
+                    "of an id that comes several times only the last gradient is kept: = stands where += belongs",
+                )
             if (what in CARRIES and name in CARRIES) or "@ Wh" in what:
                 return "carry dropped", f"{name} lacks {what}, the gradient that comes from the later step"
             return "missing term", f"{name} lacks the term {what}"
@@ -100,23 +125,33 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "sign", f"the sign of {what or name} is wrong" + (f" in {name}" if what else "")
         case "scaled":
             if by.startswith("divided by B") and is_weight:
-                return "batch sum", f"{name} is divided by the batch size: the mean over the batch where the sum belongs"
+                return (
+                    "batch sum",
+                    f"{name} is divided by the batch size: the mean over the batch where the sum belongs",
+                )
             if by.startswith(("divided by", "times T", "times B", "times N")) and by[-1] in "BTNS":
                 return "normalization", f"{name} is {by}"
             if name in CARRIES and name.endswith("prev"):
                 return "carry scaled", f"{name} is {by}"
             return "scale", f"{name} is {by}"
         case "one minus":
-            cause = "scale" if by == "p" else "wrong derivative" if name.startswith("dz") else "wrong variable"
+            cause = (
+                "scale" if by == "p" else "wrong derivative" if name.startswith("dz") else "wrong variable"
+            )
             return cause, f"{name} uses {by} where 1 - {by} belongs"
         case "one column":
-            return "missing term", f"{name} is filled in the column of the target only: every other token has a gradient, too"
+            return (
+                "missing term",
+                f"{name} is filled in the column of the target only: every other token has a gradient, too",
+            )
         case "count":
             return "normalization", f"divided by {by}, where the number of real tokens belongs"
         case "mean" if name == "taken":
             return "normalization", f"{name} is the mean of {what} where the sum belongs"
         case "mean":
-            return ("batch sum" if is_weight else "axis"), f"{name} is the mean of {what} where the sum belongs"
+            return (
+                "batch sum" if is_weight else "axis"
+            ), f"{name} is the mean of {what} where the sum belongs"
         case "one row":
             cause = "batch sum" if is_weight else "overwritten"
             return cause, f"{name} takes only one row of {what}: the sum is forgotten"
