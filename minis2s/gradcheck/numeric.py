@@ -24,6 +24,7 @@ EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 1e-20
 STEP = 1e-2  # the largest displacement of Richardson; the others are its halves
 HALVINGS = 2
+MANY = 50_000  # numbers; with more, complex arithmetic is slower than the six real values of Richardson
 
 
 def richardson(difference: Callable[[float], float], step: float = STEP) -> tuple[float, float]:
@@ -61,7 +62,13 @@ class Oracle:
         self.size = float(np.abs(terms).sum())  # rounding of the loss is EPS times this
         self.calls = 0
         self.step, self.value_noise = STEP, EPS * self.size
-        self.method = method or ("complex step" if self.complex_step_works(rng) else "Richardson")
+        size = sum(x.size for x in self.blocks.values())
+        self.complex = (
+            {} if size > MANY else {name: x.astype(np.complex128) for name, x in self.blocks.items()}
+        )
+        self.method = method or (
+            "complex step" if self.complex and self.complex_step_works(rng) else "Richardson"
+        )
         if self.method == "Richardson":
             self.value_noise = max(self.value_noise, self.measured_noise(rng))
             if self.value_noise > 1e-11 * self.size:  # computed in float32 somewhere inside
@@ -101,9 +108,9 @@ class Oracle:
     def complex_slope(self, directions: Blocks) -> tuple[float, float]:
         """The derivative along directions of several blocks at once, and the noise in it."""
         # all blocks are made complex: an array that takes its dtype from another block would drop the rest
-        blocks = {key: x.astype(np.complex128) for key, x in self.blocks.items()}
+        blocks = dict(self.complex)
         for name, direction in directions.items():
-            blocks[name] += 1j * COMPLEX_STEP * direction
+            blocks[name] = blocks[name] + 1j * COMPLEX_STEP * direction
         self.calls += 1
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)

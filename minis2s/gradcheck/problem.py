@@ -46,6 +46,10 @@ class Misbehaved(Exception):
     """The code under test did something that ends the check; the message is one clear sentence."""
 
 
+class TooSlow(Misbehaved):
+    """Its time was over; whether its gradients are right is not known."""
+
+
 class Guard:
     """Calls code that is not ours: its prints are swallowed and counted, its errors become one sentence.
 
@@ -63,7 +67,7 @@ class Guard:
         """Everything inside is the stranger's doing; `what` says which of the functions is called."""
         left = self.end - time.monotonic()
         if left <= 0:
-            raise Misbehaved(self.too_long(what))
+            raise TooSlow(self.too_long(what))
         heard = io.StringIO()
         try:
             with self.alarm(left, what), contextlib.redirect_stdout(heard), np.errstate(all="ignore"):
@@ -82,7 +86,7 @@ class Guard:
             return
 
         def ring(signum, frame):
-            raise Misbehaved(self.too_long(what))
+            raise TooSlow(self.too_long(what))
 
         before = signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
