@@ -132,11 +132,10 @@ def catalogue_pair(name: str) -> dict:
 
 def catalogue_model(name: str) -> dict:
     mutant = MUTANTS[name]
-    for subject in subjects():
-        with planted(mutant):
-            report, seconds = timed(lambda subject=subject: gradcheck(subject))
-        if report.verdict == "wrong":
-            break
+    with planted(mutant):
+        # the first subject in which it shows at all is then checked in full
+        shown = next((s for s in subjects() if gradcheck(s, fast=True).verdict == "wrong"), small_model({}))
+        report, seconds = timed(lambda: gradcheck(shown))
     return outcome(name, report, {mutant.node}, mutant.gate, {mutant.cause}, seconds)
 
 

@@ -54,6 +54,13 @@ def test_the_gradient_checks_run(capsys):
     assert capsys.readouterr().out.startswith("True None None")
 
 
+def test_the_number_of_planted_bugs_is_right():
+    from minis2s.gradcheck.mutants import MUTANTS
+
+    numbers = re.findall(r"(\d+) bugs", README)
+    assert len(numbers) == 2 and set(numbers) == {str(len(MUTANTS))}
+
+
 def commands() -> list[str]:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
