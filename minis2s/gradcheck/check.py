@@ -19,7 +19,7 @@ from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import HINTS, Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, pair_problem
-from minis2s.gradcheck.trial import Cause, Form, Trial, find_form, standard
+from minis2s.gradcheck.trial import Cause, Form, Trial, causes_in, find_form, standard
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block, judge
 from minis2s.op import Op
 
@@ -214,7 +214,10 @@ class Checker:
         except Misbehaved as error:
             return misbehaved(report, error)
         report.blocks, report.findings, report.oracle = list(blocks.values()), run.findings, oracle.method
-        self.explain_without_a_kind(report, run, oracle, blocks, problem)
+        try:
+            self.explain_without_a_kind(report, run, oracle, blocks, problem)
+        except Misbehaved as error:  # its time was over while the mistake was looked for
+            report.findings.append(remark(str(error)))
         return report
 
     def explain_without_a_kind(
@@ -222,8 +225,8 @@ class Checker:
     ) -> None:
         """Place and causes from the signs alone."""
         wrong = [name for name, b in blocks.items() if b.verdict in (WRONG, MISSING)]
-        report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
         if not wrong:
+            report.causes = causes_in(run.findings, wrong=False)
             return
         report.place = place_from_blocks(None, wrong)
         pairs = self.compared(run, oracle, blocks)
@@ -232,6 +235,7 @@ class Checker:
         report.causes += [
             Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note
         ]
+        report.causes += causes_in(run.findings, wrong=True)
 
     def compared(self, run, oracle: Oracle, blocks: dict[str, Block]) -> dict:
         """(got, expected) by block; in fast mode the entries of wrong blocks are measured now."""
@@ -292,11 +296,12 @@ class Checker:
         if says:
             report.findings.append(remark(says, "" if form is not None else "forward"))
         if any(t.wrong for t in trials):
-            self.explain_kind(report, forward, backward, kind, form, trials)
+            try:
+                self.explain_kind(report, forward, backward, kind, form, trials)
+            except Misbehaved as error:  # its time was over while the mistake was looked for
+                report.findings.append(remark(str(error)))
         else:
-            report.causes = [
-                Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
-            ]
+            report.causes = causes_in(report.findings, wrong=False)
         if report.place is None:
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
         return report
@@ -336,9 +341,6 @@ class Checker:
         trial = min((t for t in trials if t.wrong), key=lambda t: t.setting != "no mask")
         for t in trials:
             self.compared(t.run, t.oracle, t.blocks)  # in fast mode the expected entries are not there yet
-        report.causes = [
-            Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
-        ]
         reference = None
         if form is not None:
             reference = kind.reference(standard(kind, form, trial.values))
@@ -353,6 +355,8 @@ class Checker:
         pairs = self.compared(trial.run, trial.oracle, trial.blocks)
         if not report.causes:
             report.causes = read_signs(pairs, kind.arguments, sizes_of(trial), trial.values)
+            if form is None:  # the mistake may as well be in forward
+                report.causes = [c._replace(confidence="possible") for c in report.causes]
         wrong_in = {t.setting for t in trials if t.wrong}
         if not report.causes and "ragged" in wrong_in and "no mask" in set(report.settings) - wrong_in:
             report.causes = [
@@ -360,9 +364,11 @@ class Checker:
             ]
         if not report.causes and kind.name == "embedding":
             report.causes = repeated_ids(trial)
-            report.causes += [
+        if not report.causes:
+            report.causes = [
                 Cause("transpose", b.note, "likely") for b in trial.blocks.values() if "transposed" in b.note
             ]
+        report.causes += causes_in(report.findings, wrong=True)
         if report.place is None:
             report.place = place_from_blocks(kind, trial.wrong)
 

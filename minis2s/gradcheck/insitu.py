@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.causes import Place, remark
 from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
 from minis2s.gradcheck.diagnose import causes_of, search
 from minis2s.gradcheck.hygiene import Run
@@ -20,7 +20,16 @@ from minis2s.gradcheck.problem import Misbehaved, Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import agree, read_signs
 from minis2s.gradcheck.subject import pair_problem
-from minis2s.gradcheck.trial import Cause, Form, Trial, arguments_of, find_form, gradients_of, standard
+from minis2s.gradcheck.trial import (
+    Cause,
+    Form,
+    Trial,
+    arguments_of,
+    causes_in,
+    find_form,
+    gradients_of,
+    standard,
+)
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.gradcheck.watch import Call, Watch
 
@@ -31,7 +40,6 @@ def explain(
     checker, report: Report, layer, problem: Problem, run: Run, oracle: Oracle, blocks: dict[str, Block]
 ) -> None:
     """Fill in the place and the causes of a wrong layer or model."""
-    report.causes = [Cause(f.cause, f.says, "certain") for f in run.findings if f.ok is False and f.cause]
     watch = Watch(layer)
     with watch.watching():
         # the problem's own forward and backward, with every call recorded
@@ -40,12 +48,13 @@ def explain(
             with checker.guard.watching("the model"):
                 outs, cache = problem.forward({name: x.copy() for name, x in oracle.blocks.items()})
                 problem.backward([None if d is None else d.copy() for d in run.douts], cache)
-        except Misbehaved:
-            return
-        visitor = Visitor(checker, report, problem, run, oracle, watch)
-        found = visitor.first_fault()
-        if not found:
-            visitor.explain_parameters(blocks)
+            visitor = Visitor(checker, report, problem, run, oracle, watch)
+            with checker.guard.watching("the model"):
+                if not visitor.first_fault():
+                    visitor.explain_parameters(blocks)
+        except Misbehaved as error:  # its time was over, or it bears no probe: then the verdict must do
+            report.findings.append(remark(f"the place could not be looked for: {error}"))
+    report.causes += causes_in(run.findings, wrong=True)
 
 
 class Visitor:
@@ -161,7 +170,7 @@ class Visitor:
             if not self.report.causes:
                 self.report.causes = [
                     Cause(
-                        cause, f"{says}: its backward is never called for this call in {call.path}", "certain"
+                        cause, f"{says}: its backward is never called for this call in {call.path or 'this layer'}", "likely"
                     )
                 ]
             return

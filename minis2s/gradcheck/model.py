@@ -22,7 +22,7 @@ from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_ma
 from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
-from minis2s.gradcheck.trial import Cause
+from minis2s.gradcheck.trial import causes_in
 from minis2s.gradcheck.verdict import judge_entries
 from minis2s.gradcheck.watch import walk
 from minis2s.models import Bridge, Decoder, Encoder, Seq2Seq
@@ -67,16 +67,18 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             return report
         report.oracle = oracle.method
         report.settings += [setting] if setting else []
-        run.findings += accumulates(problem, layer, run)
+        try:
+            with checker.guard.watching("backward"):
+                run.findings += accumulates(problem, layer, run)
+        except Misbehaved as error:
+            run.findings.append(fault(f"called a second time without zero_grad: {error}"))
         report.findings += [f for f in run.findings if f not in report.findings]
         merge(report, blocks, setting)
         if any(b.verdict in ("wrong", "missing") for b in blocks.values()):
             insitu.explain(checker, report, layer, problem, run, oracle, blocks)
             break
         if report.verdict == "wrong":
-            report.causes = [
-                Cause(f.cause, f.says, "certain") for f in report.findings if f.ok is False and f.cause
-            ]
+            report.causes = causes_in(report.findings, wrong=False)
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
             break
     return report
@@ -140,7 +142,12 @@ def shrunk(model):
 
 def prepared(subject, rng: np.random.Generator):
     """A copy of a layer or model in float64 on the host, with weights that hide nothing."""
-    layer = copy.deepcopy(shrunk(subject))
+    try:
+        layer = copy.deepcopy(shrunk(subject))
+    except TypeError as error:
+        raise UserError(
+            f"a {type(subject).__name__} that cannot be copied ({error}) cannot be checked: leave out what holds locks or files"
+        ) from error
     if not isinstance(layer, Layer):
         raise UserError(
             f"a {type(subject).__name__} is neither a minis2s Layer nor a pair: hand in (forward, backward), or derive it from Layer"
@@ -178,7 +185,13 @@ def model_problem(name: str, model, options: dict) -> Problem:
         return {key: parameter.grad for key, parameter in parameters.items()}, ""
 
     blocks = {key: parameter.data for key, parameter in parameters.items()}
-    return Problem(name, blocks, forward, backward, ["loss"])
+    return Problem(name, blocks, forward, backward, ["loss"], put=lambda given: put(parameters, given))
+
+
+def put(parameters: dict, given: dict) -> None:
+    """The weights are those of `given` again."""
+    for key, parameter in parameters.items():
+        parameter.data = given[key]
 
 
 def clear(layer, parameters: dict) -> None:
@@ -348,4 +361,4 @@ def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:
         gradients = dict(zip(places.values(), returned, strict=False)) if len(returned) >= len(places) else {}
         return gradients | {key: parameter.grad for key, parameter in parameters.items()}, ""
 
-    return Problem(name, blocks, forward, backward)
+    return Problem(name, blocks, forward, backward, put=lambda given: put(parameters, given))

@@ -140,7 +140,7 @@ def observe_gates(
         with guard.watching("backward"):
             gradients, _ = problem.backward([None if d is None else d.copy() for d in trial.run.douts], cache)
         dz = np.array(gradients["x"], dtype=np.float64)[..., -G:]
-    except (Misbehaved, KeyError, TypeError, ValueError):
+    except (Misbehaved, KeyError, IndexError, TypeError, ValueError):
         return None
     reference = kind.reference(standard(kind, form, wide))
     results = reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts))

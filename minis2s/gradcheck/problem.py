@@ -40,6 +40,7 @@ class Problem:
     backward: Callable[[list, object], tuple[dict[str, object], str]]
     out_names: list[str] = field(default_factory=list)
     axes: dict[str, str] = field(default_factory=dict)
+    put: Callable[[Blocks], None] = lambda blocks: None  # of a layer: these are its weights again
 
 
 class Misbehaved(Exception):
@@ -89,12 +90,12 @@ class Guard:
             raise TooSlow(self.too_long(what))
 
         before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        timer = signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_REAL, *timer)  # somebody else's, as it was
 
     def too_long(self, what: str) -> str:
         return (

@@ -47,7 +47,7 @@ def read_signs(
             share = constant_ratio(got - expected, value)
             if share is not None:
                 says = f"{share:.4g} times {name} itself is added to its gradient (weight decay does not belong there)"
-                causes.append(Cause("extra term", says, "certain"))
+                causes.append(Cause("extra term", says, "likely"))
     return causes
 
 

@@ -197,6 +197,9 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         y, backward = kept
         parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
         result = backward(like(y, parts))
+        result = in_the_order_of(
+            list(inputs) if isinstance(result, tuple | list) and len(inputs) > 1 else inputs[0], result
+        )
         # a gradient for every input in the inputs' own nesting, or for the differentiated ones alone
         parts = leaves(result if isinstance(result, tuple) or len(inputs) > 1 else [result])
         if len(parts) == len(flat):
@@ -204,6 +207,19 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         return named_gradients(tuple(parts), list(blocks))
 
     return Problem(name, blocks, run_forward, run_backward)
+
+
+def in_the_order_of(x, result):
+    """`result` with its dictionaries in the order of those in x: a gradient belongs to a key, not to a place."""
+    if isinstance(x, dict) and isinstance(result, dict) and set(result) >= set(x):
+        return {key: in_the_order_of(item, result[key]) for key, item in x.items()}
+    if isinstance(x, tuple | list) and isinstance(result, tuple | list) and len(x) == len(result):
+        return (
+            type(result)([in_the_order_of(a, b) for a, b in zip(x, result, strict=True)])
+            if not hasattr(result, "_fields")
+            else result
+        )
+    return result
 
 
 def argument_names(function: Callable, count: int) -> list[str]:

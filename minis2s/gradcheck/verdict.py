@@ -6,6 +6,7 @@ the gradient moves (hygiene.py). A difference far above both is a mistake; where
 the gradient, the verdict is "cannot tell".
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ MARGIN = 100  # how far above the noise a difference must lie; noise is an estim
 # A mistake in the calculus is larger than this (relative). What lies between the noise and this is
 # called right, and said: an epsilon in a logarithm that backward leaves out, or a sum in float32.
 SMALLEST_MISTAKE = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-3}
+FEW_ENTRIES = 400  # of a block, which are measured one by one where a direction is in doubt
+ENTRIES_SECONDS = 4.0  # for the entries of one block
 MOST_ENTRIES = 4000  # of a block, for which every entry is measured
 
 
@@ -92,14 +95,21 @@ def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generato
         name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], run.dtype, usual
     )
     block.index = None
+    if block.verdict == WRONG and oracle.method == "Richardson" and gradient.size <= FEW_ENTRIES:
+        return judge_entries(name, run, oracle, rng)  # perhaps the direction steps over a kink
     return block
 
 
 def judge_entries(name: str, run: Run, oracle: Oracle, rng: np.random.Generator) -> Block:
     got = run.gradients[name].astype(np.float64)
-    indices = None
-    if got.size > MOST_ENTRIES:
-        chosen = rng.choice(got.size, MOST_ENTRIES, replace=False)
+    indices, along = None, None
+    start = time.perf_counter()
+    oracle.terms(oracle.blocks)
+    most = int(min(MOST_ENTRIES, max(50, ENTRIES_SECONDS / (3 * (time.perf_counter() - start)))))
+    if got.size > most:
+        # a sample of the entries shows where; that all are right, only a direction through all can tell
+        along = judge_direction(name, run, oracle, rng)
+        chosen = rng.choice(got.size, most, replace=False)
         indices = [tuple(map(int, np.unravel_index(n, got.shape))) for n in chosen]
     expected, noise = oracle.gradient(name, indices)
     measured = ~np.isnan(noise)
@@ -110,8 +120,10 @@ def judge_entries(name: str, run: Run, oracle: Oracle, rng: np.random.Generator)
         float(np.nanmax(noise)) + run.rounding[name],
         run.dtype,
     )
-    if block.verdict == WRONG and oracle.method == "Richardson":
+    if block.verdict == WRONG and oracle.method == "Richardson" and not oracle.noisy:
         block = look_for_kinks(block, got, expected, oracle, run)
+    if along is not None and along.verdict != RIGHT:
+        block = along
     block.got, block.expected = got, expected
     return block
 
@@ -165,21 +177,20 @@ def look_for_kinks(block: Block, got: np.ndarray, expected: np.ndarray, oracle: 
     wrong = np.argwhere(np.abs(got - expected) > 1e-6 * scale)
     if len(wrong) > 64:
         return block
-    at_kink = 0
+    at_kink, most_noise = 0, 0.0
     for index in map(tuple, wrong):
         direction = np.zeros(got.shape)
         direction[index] = 1
         near, noise = oracle.real_along(block.name, direction, 1e-5)
         left, right = oracle.one_sided(block.name, direction, 1e-7)
+        most_noise = max(most_noise, noise)
         slack = 1e-4 * scale
         if abs(left - right) > slack and min(left, right) - slack <= got[index] <= max(left, right) + slack:
             at_kink += 1
             expected[index] = got[index]
         else:
             expected[index] = near
-    settled = verdict(
-        block.name, got, expected, 1e-9 * scale + run.rounding[block.name], np.dtype(np.float32)
-    )
+    settled = verdict(block.name, got, expected, most_noise + run.rounding[block.name], run.dtype)
     if settled.verdict == WRONG:
         return block
     if at_kink:
