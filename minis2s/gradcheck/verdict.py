@@ -6,6 +6,7 @@ the gradient moves (hygiene.py). A difference far above both is a mistake; where
 the gradient, the verdict is "cannot tell".
 """
 
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ MARGIN = 100  # how far above the noise a difference must lie; noise is an estim
 # A mistake in the calculus is larger than this (relative). What lies between the noise and this is
 # called right, and said: an epsilon in a logarithm that backward leaves out, or a sum in float32.
 SMALLEST_MISTAKE = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-3}
+SMALLER_STEPS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 FEW_ENTRIES = 400  # of a block, which are measured one by one where a direction is in doubt
 ENTRIES_SECONDS = 4.0  # for the entries of one block
 MOST_ENTRIES = 4000  # of a block, for which every entry is measured
@@ -170,18 +172,19 @@ def verdict(
 def look_for_kinks(block: Block, got: np.ndarray, expected: np.ndarray, oracle: Oracle, run: Run) -> Block:
     """Is the disagreement only that the differences step over a kink (of abs, max, relu)?
 
-    Entries that disagree are measured again with a displacement a thousand times smaller, and from each
-    side alone. `expected` is corrected in place where the smaller step settles it.
+    Entries that disagree are measured again with much smaller displacements, and from each side alone. `expected` is corrected in place where the smaller step settles it.
     """
     scale = max(float(np.abs(got).max()), float(np.abs(expected).max()))
-    wrong = np.argwhere(np.abs(got - expected) > 1e-6 * scale)
+    wrong = np.argwhere(np.abs(got - expected) > 1e-8 * scale)
     if len(wrong) > 64:
         return block
     at_kink, most_noise = 0, 0.0
     for index in map(tuple, wrong):
         direction = np.zeros(got.shape)
         direction[index] = 1
-        near, noise = oracle.real_along(block.name, direction, 1e-5)
+        # of neighbouring steps the two that agree best: those over a kink, or too long, do not
+        values = [oracle.real_along(block.name, direction, h)[0] for h in SMALLER_STEPS]
+        noise, near = min((abs(x - y), y) for x, y in itertools.pairwise(values))
         left, right = oracle.one_sided(block.name, direction, 1e-7)
         most_noise = max(most_noise, noise)
         slack = 1e-4 * scale
@@ -197,5 +200,5 @@ def look_for_kinks(block: Block, got: np.ndarray, expected: np.ndarray, oracle: 
         settled.verdict = KINK
         settled.note = f"{at_kink} entries sit on a kink, where the slopes to the left and right differ: any value between is right"
         return settled
-    settled.note = "near a kink: the differences needed a step of 1e-5"
+    settled.note = "near a kink, or steep: the differences needed a smaller step"
     return settled

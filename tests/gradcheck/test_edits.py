@@ -1,0 +1,305 @@
+"""The textbook beside the engine, and its edits: they run, they are said in words, and they are found again."""
+
+import ast
+import inspect
+
+import numpy as np
+import pytest
+
+from minis2s.functional import OPS
+from minis2s.gradcheck import CAUSES, Report, gradcheck
+from minis2s.gradcheck import textbook as tb
+from minis2s.gradcheck.edits import Edit, edits, recorded, several, syntax_of, variables_of
+from minis2s.gradcheck.hypotheses import CANNOT_RUN, sizes_for
+from minis2s.gradcheck.kinds import KINDS, Kind
+from minis2s.gradcheck.trial import Form, arguments_of, gradients_of
+
+FUNCTIONS = {name: f for name, f in vars(tb).items() if name.endswith("_backward")}
+BEFORE = {"reset_after": False}
+CASES = [
+    (name, setting, options)
+    for name, kind in KINDS.items()
+    for setting in kind.settings
+    for options in ([{}, BEFORE] if name.startswith("gru") else [{}])
+]
+
+
+def rng(seed: int = 3) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# -- the engine, called with the arguments of a kind ---------------------------------------------------
+
+
+def scores_of_engine(v: dict, op: str):
+    if op == "additive_scores":
+        return OPS[op].forward(v["query"], v["keys"], v["Wq"], v["v"])
+    return OPS[op].forward(v["query"], v["memory"], *([v["W"]] if "W" in v else []))
+
+
+def attention_of_engine(name: str, v: dict, dout: np.ndarray | None = None):
+    """([context], gradients by name) of an attention put together from three pairs."""
+    op = {"attention": "general_scores"}.get(name, name.replace("attention", "scores"))
+    scores, cache = scores_of_engine(v, op)
+    weights, softmax = OPS["masked_softmax"].forward(scores, v["mask"])
+    context, summed = OPS["weighted_sum"].forward(weights, v["memory"])
+    if dout is None:
+        return [context]
+    dweights, dmemory = OPS["weighted_sum"].backward(dout, summed)
+    dquery, dkeys, *rest = OPS[op].backward(OPS["masked_softmax"].backward(dweights, softmax), cache)
+    if op == "additive_scores":
+        return {"query": dquery, "memory": dmemory, "keys": dkeys, "Wq": rest[0], "v": rest[1]}
+    return {"query": dquery, "memory": dmemory + dkeys} | ({"W": rest[0]} if rest else {})
+
+
+def of_engine(kind: Kind, values: dict, douts: list | None = None):
+    """The outs of the engine, or, with `douts`, its gradients by name."""
+    if "attention" in kind.name:
+        return attention_of_engine(kind.name, values, None if douts is None else douts[0])
+    op = OPS[kind.name]
+    extras = {name: values[name] for name in kind.extras if name in values}
+    out, cache = op.forward(*(values[name] for name in kind.arguments), **extras)
+    if douts is None:
+        return list(out) if isinstance(out, tuple) else [out]
+    gradients = op.backward(tuple(douts) if isinstance(out, tuple) else douts[0], cache)
+    return dict(zip(kind.arguments, gradients if isinstance(gradients, tuple) else (gradients,), strict=True))
+
+
+def textbook_gradients(kind: Kind, values: dict, douts: list, run=None) -> dict:
+    """The gradients of the textbook, or of a function that stands in its place."""
+    reference = kind.reference(values)
+    arguments = arguments_of(reference.backward, kind, reference, douts)
+    return gradients_of((run or reference.backward)(**arguments), kind, Form(kind.gates, {}), values)
+
+
+def drawn(name: str, setting: str, options: dict) -> tuple[Kind, dict, list]:
+    """(kind, values, upstream gradients)."""
+    kind = KINDS[name]
+    values = {**kind.make(rng(), setting), **options}
+    normal = rng(4).standard_normal
+    return kind, values, [np.asarray(normal(out.shape)) for out in kind.reference(values).outs]
+
+
+@pytest.mark.parametrize("name, setting, options", CASES, ids=lambda x: str(x))
+def test_the_textbook_is_the_engine(name, setting, options):
+    kind, values, douts = drawn(name, setting, options)
+    outs, expected = kind.reference(values).outs, of_engine(kind, values)
+    assert len(outs) == len(expected) == len(kind.outs)
+    for a, b in zip(outs, expected):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    gradients, expected = textbook_gradients(kind, values, douts), of_engine(kind, values, douts)
+    assert list(gradients) == list(expected) == list(kind.arguments)
+    for key, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[key], rtol=0, atol=1e-12, err_msg=key)
+        assert np.abs(gradient).max() > 1e-3
+
+
+def test_every_textbook_function_belongs_to_a_kind_and_every_op_is_one():
+    used = {
+        KINDS[name].reference(drawn(name, setting, options)[1]).backward for name, setting, options in CASES
+    }
+    assert used == set(FUNCTIONS.values()) and OPS.keys() <= KINDS.keys()
+
+
+def test_the_axes_of_a_kind_fit_its_arrays():
+    """A letter has one size within a kind."""
+    for name, kind in KINDS.items():
+        values = kind.make(rng(), kind.settings[0])
+        sizes: dict = {}
+        for key, letters in [*kind.arguments.items()]:
+            assert values[key].ndim == len(letters), (name, key)
+            for letter, size in zip(letters, values[key].shape):
+                assert sizes.setdefault(letter, size) == size, (name, key)
+        shapes = [out.shape for out in kind.reference(values).outs]
+        assert [len(s) for s in shapes] == [len(letters) for letters in kind.outs.values()], name
+        assert kind.gate_axes == () or sizes["G"] == len(kind.gates) * sizes["H"]
+
+
+# -- the edits -------------------------------------------------------------------------------------------
+
+
+def case_of(function) -> tuple[str, dict]:
+    """The first kind, and its options, whose textbook the function is."""
+    for name, kind in KINDS.items():
+        for options in [{}, BEFORE] if name == "gru" else [{}]:
+            values = {**kind.make(rng(), kind.settings[0]), **options}
+            if kind.reference(values).backward is function:
+                return name, options
+    raise LookupError(function.__name__)
+
+
+def all_edits(function, rare: bool = False) -> list[Edit]:
+    sizes = sizes_for(KINDS[case_of(function)[0]])
+    variables = variables_of(function)
+    found = [edit for variable in variables for edit in edits(function, sizes, variable, rare)]
+    return found + ([] if rare else several(function, sizes, frozenset(variables)))
+
+
+def every(items: list, most: int) -> list:
+    """At most so many of the items, evenly spread."""
+    return items[:: -(-len(items) // most)]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_edit_has_a_cause_and_a_sentence(name):
+    usual, rare = all_edits(FUNCTIONS[name]), all_edits(FUNCTIONS[name], rare=True)
+    assert len(usual) >= 10
+    variables = set(variables_of(FUNCTIONS[name]))
+    assert {edit.variable for edit in usual} >= variables - {"target"}
+    for edit in [*usual, *rare]:
+        assert edit.cause in CAUSES, (edit.line, edit.wrong)
+        assert edit.says.strip() == edit.says and len(edit.says.split()) >= 3 and "\n" not in edit.says
+        assert not edit.says.endswith(".")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_edit_compiles_and_runs_or_is_no_candidate(name):
+    function = FUNCTIONS[name]
+    kind_name, options = case_of(function)
+    kind, values, douts = drawn(kind_name, KINDS[kind_name].settings[0], options)
+    reference = kind.reference(values)
+    arguments = arguments_of(function, kind, reference, douts)
+    right = function(**arguments)
+    source = inspect.getsource(function)
+    ran = changed = 0
+    chosen = [*every(all_edits(function), 90), *every(all_edits(function, rare=True), 40)]
+    for edit in chosen:
+        assert edit.wrong != edit.line and (
+            edit.line in source or edit.line == ast.unparse(ast.parse(edit.line))
+        )
+        assert not edit.equation or edit.equation in source
+        assert ast.unparse(edit.function) != ast.unparse(syntax_of(function))
+        try:
+            with np.errstate(all="ignore"):
+                results = edit.run(**arguments)
+        except CANNOT_RUN:
+            continue
+        ran += 1
+        changed += not all(
+            np.shape(a) == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-12)
+            for a, b in zip(results, right)
+        )
+    assert ran > len(chosen) / 8 and changed > ran / 2
+    for a, b in zip(function(**arguments), right):  # nothing of all this has changed the function
+        np.testing.assert_array_equal(a, b)
+
+
+# -- found again ---------------------------------------------------------------------------------------------
+
+
+def student(kind: Kind, run) -> tuple:
+    """A pair of this kind whose backward is the function `run`, an edited textbook."""
+
+    def forward(*given, **named):
+        values = dict(zip([*kind.arguments, *kind.extras], given)) | named
+        reference = kind.reference(values)
+        outs = reference.outs
+        return outs[0] if len(outs) == 1 else tuple(outs), (values, reference)
+
+    def backward(dout, cache):
+        values, reference = cache
+        douts = list(dout) if isinstance(dout, tuple) else [np.asarray(dout)]
+        arguments = arguments_of(reference.backward, kind, reference, douts)
+        with np.errstate(all="ignore"):
+            results = run(**arguments)
+        return tuple(gradients_of(results, kind, Form(kind.gates, {}), values).values())
+
+    parameter = inspect.Parameter
+    forward.__signature__ = inspect.Signature(
+        [parameter(name, parameter.POSITIONAL_OR_KEYWORD) for name in kind.arguments]
+        + [parameter(name, parameter.POSITIONAL_OR_KEYWORD, default=None) for name in kind.extras]
+    )
+    return "student", forward, backward
+
+
+def checked(function, run) -> Report:
+    kind, options = case_of(function)
+    return gradcheck(student(KINDS[kind], run), kind=kind, **options)
+
+
+def shows(function, edit: Edit) -> bool:
+    """Can the edit be run, and does it change a gradient in the first setting of its kind?"""
+    name, options = case_of(function)
+    kind, values, douts = drawn(name, KINDS[name].settings[0], options)
+    right = textbook_gradients(kind, values, douts)
+    try:
+        with np.errstate(all="ignore"):
+            wrong = textbook_gradients(kind, values, douts, edit.run)
+    except CANNOT_RUN:
+        return False
+    return all(
+        np.shape(wrong[key]) == g.shape and np.isfinite(wrong[key]).all() for key, g in right.items()
+    ) and any(np.abs(wrong[key] - g).max() > 1e-3 * np.abs(g).max() for key, g in right.items())
+
+
+def sample(function, count: int) -> list[Edit]:
+    """Edits of as many different lines as possible, the same ones at every run."""
+    candidates = all_edits(function)
+    order = rng(11).permutation(len(candidates))
+    chosen: dict = {}
+    for n in order:
+        edit = candidates[n]
+        if edit.variable not in chosen and shows(function, edit):
+            chosen[edit.variable] = edit
+        if len(chosen) == count:
+            break
+    return list(chosen.values())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_right_function_as_a_student_is_right(name):
+    report = checked(FUNCTIONS[name], FUNCTIONS[name])
+    assert report.ok and report.findings == [], str(report)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_edit_is_found_with_its_very_line(name):
+    function = FUNCTIONS[name]
+    for edit in sample(function, 2 if "lstm" in name or "gru" in name else 3):
+        report = checked(function, edit.run)
+        assert report.verdict == "wrong", (edit.line, edit.wrong)
+        found = {(cause.line, cause.wrong) for cause in report.causes}
+        assert (edit.line, edit.wrong) in found, f"{edit.line} -> {edit.wrong}\n{report}\n{found}"
+        assert report.place is not None
+
+
+# -- records -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_recorded_function_computes_what_the_function_computes(name):
+    function = FUNCTIONS[name]
+    kind_name, options = case_of(function)
+    kind, values, douts = drawn(kind_name, KINDS[kind_name].settings[0], options)
+    arguments = arguments_of(function, kind, kind.reference(values), douts)
+    records = recorded(syntax_of(function))(**arguments)
+    made = {}
+    for variable, _, value in records:
+        made.setdefault(variable, []).append(value)
+    returned = [node.id for node in syntax_of(function).body[-1].value.elts]
+    for variable, result in zip(returned, function(**arguments), strict=True):
+        values_made = made[variable]
+        if values_made[-1].shape == result.shape:
+            np.testing.assert_array_equal(values_made[-1], result)
+        else:  # filled step by step, from the last one
+            np.testing.assert_array_equal(np.stack(values_made[::-1]), result)
+    # a line inside the loop over time is recorded once for every step, with its number
+    steps = {t for _, t, _ in records if t is not None}
+    if "for t in" in inspect.getsource(function):
+        assert steps == set(range(len(arguments["x"])))
+    assert set(variables_of(function)) - {"t", "n"} <= made.keys()
+
+
+def test_the_records_of_an_edit_differ_first_in_its_line():
+    function = FUNCTIONS["lstm_backward"]
+    kind, values, douts = drawn("lstm", "no mask", {})
+    arguments = arguments_of(function, kind, kind.reference(values), douts)
+    right = recorded(syntax_of(function))(**arguments)
+    for edit in edits(function, (), "df"):
+        if edit.cause == "sign":
+            wrong = recorded(edit.function)(**arguments)
+            first = next(n for n, (a, b) in enumerate(zip(right, wrong)) if not np.array_equal(a[2], b[2]))
+            assert right[first][:2] == ("df", len(arguments["x"]) - 1)
+            np.testing.assert_array_equal(right[first][2], -wrong[first][2])
+            return
+    raise AssertionError("no edit of the sign")
