@@ -99,7 +99,7 @@ def run_with_hygiene(
         says = "backward changes the gradient dout that it is given (an in-place +=): work on a copy"
         findings.append(fault(says, "aliased", f"d{name}" if name else ""))
     shared = memory_shared(raw, handed, cache, given)
-    raw = {name: keep(value) for name, value in raw.items()}
+    returned, raw = raw, {name: keep(value) for name, value in raw.items()}
     after = arrays_inside(cache)
     if len(before) == len(after) and not all(map(same, before, after)):
         findings.append(
@@ -116,7 +116,7 @@ def run_with_hygiene(
     if shared is not None and not any(f.ok is False for f in findings):
         findings.append(shared)
 
-    findings += called_again(problem, guard, blocks, douts, cache, gradients, rng)
+    findings += called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
     computed = {g.dtype for g in gradients.values()} | {o.dtype for o in outs if o.dtype.kind == "f"}
     single = dtype == np.float64 and np.dtype(np.float32) in computed
     if single:
@@ -238,8 +238,11 @@ def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None
     return None
 
 
-def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[Finding]:
-    """Backward twice on one cache, and after another forward call: both must give what the first call gave."""
+def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng) -> list[Finding]:
+    """Backward twice on one cache, and after another forward call: both must give what the first call gave.
+
+    returned: what the first call returned, the arrays themselves: no later call may write into them.
+    """
 
     def differing(raw: dict) -> list[str]:
         return [
@@ -254,6 +257,18 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
     copies = [None if d is None else d.copy() for d in douts]
     second, _ = call_backward(problem, guard, copies, cache)
     names = differing(second)
+    arrays = {
+        n: x
+        for n, x in returned.items()
+        if isinstance(x, np.ndarray) and isinstance(second.get(n), np.ndarray)
+    }
+    reused = [n for n, x in arrays.items() if x.size and np.shares_memory(x, second[n])]
+    if reused and not names:
+        says = (
+            f"every call writes the gradient of {', '.join(reused)} into the same memory: the one that an earlier call "
+            "returned changes with it; make new arrays in each call"
+        )
+        found.append(fault(says, "aliased", f"d{reused[0].rpartition('.')[2]}"))
     if names:
         doubled = all(np.allclose(as_float(second[n], gradients[n]), 2 * gradients[n], atol=0) for n in names)
         how = ": it is doubled, so the gradients of the first call are still there" if doubled else ""
@@ -285,6 +300,8 @@ def called_again(problem, guard, blocks, douts, cache, gradients, rng) -> list[F
 
 def as_float(value, like: np.ndarray) -> np.ndarray:
     try:
+        if isinstance(value, np.ma.MaskedArray):
+            value = value.filled(np.nan)
         return np.array(value, dtype=like.dtype)
     except (TypeError, ValueError):
         return np.zeros(0)

@@ -170,7 +170,9 @@ class Visitor:
             if not self.report.causes:
                 self.report.causes = [
                     Cause(
-                        cause, f"{says}: its backward is never called for this call in {call.path or 'this layer'}", "likely"
+                        cause,
+                        f"{says}: its backward is never called for this call in {call.path or 'this layer'}",
+                        "likely",
                     )
                 ]
             return

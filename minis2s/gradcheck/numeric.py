@@ -118,7 +118,9 @@ class Oracle:
         if not np.iscomplexobj(terms):
             raise Misbehaved("forward turns complex numbers into real ones")
         slopes = terms.imag / COMPLEX_STEP
-        return float(slopes.sum()), EPS * float(np.abs(slopes).sum())
+        # what cancels inside the function leaves rounding of the size of its values behind
+        reach = max(float(np.abs(self.blocks[name]).max(initial=0)) for name in directions)
+        return float(slopes.sum()), EPS * (float(np.abs(slopes).sum()) + self.size / max(reach, 1.0))
 
     def real_along(self, name: str, direction: np.ndarray, step: float | None = None) -> tuple[float, float]:
         x, step = self.blocks[name], self.step if step is None else step

@@ -43,8 +43,11 @@ class Problem:
     put: Callable[[Blocks], None] = lambda blocks: None  # of a layer: these are its weights again
 
 
-class Misbehaved(Exception):
-    """The code under test did something that ends the check; the message is one clear sentence."""
+class Misbehaved(BaseException):
+    """The code under test did something that ends the check; the message is one clear sentence.
+
+    No ordinary Exception: it must pass through a student's own `except Exception`.
+    """
 
 
 class TooSlow(Misbehaved):
@@ -90,7 +93,7 @@ class Guard:
             raise TooSlow(self.too_long(what))
 
         before = signal.signal(signal.SIGALRM, ring)
-        timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+        timer = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # and again, should it be swallowed
         try:
             yield
         finally:
@@ -128,12 +131,18 @@ def describe_error(what: str, error: BaseException) -> str:
 
 
 def leaves(x) -> list:
-    """The items inside nested tuples, lists and dictionaries, in order; None counts as an item."""
-    if isinstance(x, tuple | list):
+    """The items inside nested tuples, lists and dictionaries, in order; None counts as an item, and so does
+    a list of nothing but numbers, which stands for an array."""
+    if isinstance(x, tuple | list) and not all_numbers(x):
         return [leaf for item in x for leaf in leaves(item)]
     if isinstance(x, dict):
         return [leaf for item in x.values() for leaf in leaves(item)]
     return [x]
+
+
+def all_numbers(x) -> bool:
+    """Is it a list, perhaps of lists, of nothing but Python numbers?"""
+    return isinstance(x, list) and bool(x) and all(isinstance(i, int | float) or all_numbers(i) for i in x)
 
 
 def like(x, items: list):
@@ -142,7 +151,7 @@ def like(x, items: list):
 
 
 def _like(x, items: Iterator):
-    if isinstance(x, tuple | list):
+    if isinstance(x, tuple | list) and not all_numbers(x):
         parts = [_like(item, items) for item in x]
         return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     if isinstance(x, dict):

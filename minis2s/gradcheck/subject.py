@@ -14,6 +14,9 @@ from minis2s.errors import UserError
 from minis2s.gradcheck.kinds import ALIASES, KINDS, Kind
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 
+OPTIONAL = ("b", "mask", "reset_after", "smoothing", "reduction")  # arguments that may be left out
+ANY_SHAPE = ("linear", "dropout", "tanh")  # kinds whose inputs may have any number of leading axes
+
 
 class Signature(NamedTuple):
     """How many arguments a forward function takes, and what they are called."""
@@ -103,10 +106,7 @@ def call_problem(
     """The Problem of forward(*blocks) -> (out, cache), backward(dout, cache) -> gradients in that order."""
 
     def run_forward(given: dict):
-        result = forward(*given.values())
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Misbehaved(f"forward must return two things, (out, cache); it returned {describe(result)}")
-        out, cache = result
+        out, cache = out_and_cache(forward(*given.values()))
         parts = leaves(out)
         return [as_number(part) for part in parts], (out, cache)
 
@@ -116,6 +116,37 @@ def call_problem(
         return named_gradients(backward(like(out, parts), cache), list(blocks))
 
     return Problem(name, dict(blocks), run_forward, run_backward, out_names)
+
+
+def out_and_cache(result) -> tuple:
+    """What a forward function must return. Raises Misbehaved when it is something else."""
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Misbehaved(f"forward must return two things, (out, cache); it returned {describe(result)}")
+    return result[0], result[1]
+
+
+def values_of(kind: Kind, inputs: Sequence) -> dict:
+    """Inputs by the names of a kind's arguments. Raises UserError where they cannot be those."""
+    names = [*kind.arguments, *kind.extras]
+    wanted = ", ".join(f"{name} ({', '.join(axes)})" for name, axes in kind.arguments.items())
+    whole = f"kind {kind.name!r} takes {wanted}" + (f", then {', '.join(kind.extras)}" if kind.extras else "")
+    needed = [name for name in names if name not in OPTIONAL]
+    if not len(needed) <= len(inputs) <= len(names):
+        raise UserError(f"{whole}; got {len(inputs)} inputs")
+    values = dict(zip(names, inputs, strict=False))
+    for name, axes in kind.arguments.items():
+        x = values.get(name)
+        if x is None and name in OPTIONAL:
+            continue
+        if not isinstance(x, np.ndarray) or (x.ndim != len(axes) and kind.name not in ANY_SHAPE):
+            raise UserError(f"{whole}; got {describe(x)} for {name}")
+    try:
+        kind.reference(values)  # do the sizes fit each other?
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{whole}; these inputs do not fit together ({' '.join(str(error).split())})"
+        ) from error
+    return values
 
 
 def named_gradients(result, names: list[str]) -> tuple[dict, str]:
@@ -201,7 +232,8 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
             list(inputs) if isinstance(result, tuple | list) and len(inputs) > 1 else inputs[0], result
         )
         # a gradient for every input in the inputs' own nesting, or for the differentiated ones alone
-        parts = leaves(result if isinstance(result, tuple) or len(inputs) > 1 else [result])
+        one_for_each = isinstance(result, tuple) or (isinstance(result, list) and len(inputs) > 1)
+        parts = [leaf for item in (result if one_for_each else [result]) for leaf in leaves(item)]
         if len(parts) == len(flat):
             return {path: parts[n] for path, n in places.items()}, ""
         return named_gradients(tuple(parts), list(blocks))
