@@ -51,13 +51,18 @@ def first_difference(right: list, wrong: list, kind: Kind, trial: Trial) -> Plac
         made.setdefault((name, t), []).append(value)
     seen: dict = {}
     last = {(name, t): n for n, (name, t, _) in enumerate(right)}
+    misshapen: Place | None = None  # a first difference that cannot be compared entry by entry
     for n, (name, t, expected) in enumerate(right):
         k = seen[name, t] = seen.get((name, t), -1) + 1
         values = made.get((name, t), [])
         got = values[k] if k < len(values) else np.full(expected.shape, np.nan)
-        if expected.shape != got.shape or not np.allclose(expected, got, rtol=1e-9, atol=1e-12):
-            return named_place(name, t, expected, got, kind, trial, handed_back=k > 0 and last[name, t] == n)
-    return None
+        if expected.shape != got.shape:
+            misshapen = misshapen or Place(NODES.get(name, (name, ""))[0], step=t)
+        elif not np.allclose(expected, got, rtol=1e-9, atol=1e-12):
+            place = named_place(name, t, expected, got, kind, trial, handed_back=k > 0 and last[name, t] == n)
+            # the quantity made from the misshapen one tells the step and the rows
+            return place if misshapen is None or place.node == misshapen.node else misshapen
+    return misshapen
 
 
 def named_place(
@@ -73,8 +78,6 @@ def named_place(
     node, gate = NODES.get(name, (name, ""))
     if name.startswith(("dW", "db", "dv")) and name != "dvalues":
         return Place(node)
-    if expected.shape != got.shape:
-        return Place(node, step=t)
     differs = ~np.isclose(expected, got, rtol=1e-9, atol=1e-12)
     if not (kind.gates or kind.name.startswith("rnn")):
         return place_without_time(node, differs, (expected != 0) | (got != 0), kind)
