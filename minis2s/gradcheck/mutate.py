@@ -15,6 +15,7 @@ from minis2s.errors import UserError
 from minis2s.functional import OPS
 from minis2s.gradcheck.mutants.forked import run_forked
 from minis2s.gradcheck.mutants.mutant import Mutant, mutated_op, planted, target_function
+from minis2s.gradcheck.mutants.observed import observed
 from minis2s.gradcheck.mutants.pytest_runs import mutate_tests
 from minis2s.gradcheck.mutants.score import Progress, Result, Score, judged
 from minis2s.gradcheck.mutants.situations import MODELS, tiny_model
@@ -71,7 +72,9 @@ def mutate_pair(
         raise UserError(f"there is no planted bug of the operation {kind!r} among those chosen")
     refuse_broken(partial(check, op))
     work = [(m, partial(asked, partial(check, mutated_op(m)))) for m in chosen]
-    return score_of(work, jobs, limit, progress)
+    score = score_of(work, jobs, limit, progress)
+    score.met = observed(check, op)
+    return score
 
 
 def checker_accepts(op: str) -> bool:

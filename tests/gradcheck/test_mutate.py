@@ -12,6 +12,8 @@ from minis2s.cli import main
 from minis2s.errors import UserError
 from minis2s.functional import OPS
 from minis2s.gradcheck.mutants import MUTANTS, by_area
+from minis2s.gradcheck.mutants.observed import observed
+from minis2s.gradcheck.mutants.situations import WEAKNESSES, applies, op_inputs
 from minis2s.gradcheck.mutate import mutate, mutate_pair
 
 RNN = by_area["rnn"]
@@ -69,7 +71,8 @@ def test_a_blunt_test_and_its_blind_spot(tests):
         "rnn/padding stops the gradient",
         "rnn/db averaged over the batch",
     }
-    assert "more than one sentence in the batch: the check seems to have none" in living["rnn/db averaged over the batch"]
+    needs = "it shows only with more than one sentence in the batch: the check lacks one of these, or does not look there"
+    assert living["rnn/db averaged over the batch"] == needs
     assert "padding (a ragged batch with its mask)" in living["rnn/padding stops the gradient"]
     assert "a second backward call" in living["rnn/dh_last is not copied"]
     assert all(name in said for name in living) and "15 of 19 planted bugs noticed (78.9 %)" in said
@@ -161,7 +164,69 @@ def test_a_sharp_and_a_blunt_check_of_a_pair(checks, capsys):
     assert main(["mutate", "--check", f"{checks}:blunt", "--kind", "tanh"]) == 1
     said = capsys.readouterr().out
     assert "0 of 4 planted bugs noticed (0.0 %)" in said
-    assert "it shows in any situation (dz wrong): the check does not look there, or tolerates too much" in said
+    assert (
+        "it needs nothing special to show (dz wrong: the check does not look there, or tolerates too much)"
+        in said
+    )
+
+
+def poor_check(op) -> None:
+    """One sentence, no mask, zero initial states, no gradient of the last states; looks at dx and dWh alone."""
+    rng = np.random.default_rng(0)
+    x, h0, c0 = rng.standard_normal((3, 1, 2)), np.zeros((1, 2)), np.zeros((1, 2))
+    weights = [rng.standard_normal(shape) for shape in ((2, 8), (2, 8), (8,))]
+    dhs = rng.standard_normal((3, 1, 2))
+    _, cache = op.forward(x, h0, c0, *weights)
+    _, right_cache = OPS["lstm"].forward(x, h0, c0, *weights)
+    got, right = op.backward((dhs, None, None), cache), OPS["lstm"].backward((dhs, None, None), right_cache)
+    for n in (0, 4):
+        np.testing.assert_allclose(got[n], right[n])
+
+
+def test_of_all_that_a_bug_needs_only_what_the_check_lacks_is_named():
+    names = (
+        "mask of the step before",
+        "dWh without h0",
+        "dWx of one step",
+        "db averaged",
+        "dh_last is not copied",
+    )
+    score = mutate_pair(poor_check, "lstm", [MUTANTS[f"lstm/{name}"] for name in names])
+    spots = {m.name.removeprefix("lstm/"): score.blind_spots[m.name] for m in score.survivors}
+    assert spots.keys() == set(names)
+    padding, sentences, steps = (WEAKNESSES[w] for w in ("no padding", "one row", "one step"))
+    assert spots["mask of the step before"] == (
+        f"it shows only with {sentences} and with {steps} and with {padding}: the check never has {sentences} or {padding}"
+    )
+    assert spots["dWh without h0"].endswith(f"the check never has {WEAKNESSES['no initial state']}")
+    assert spots["dWx of one step"].startswith(f"it shows with {steps}, which the check has (dWx wrong: ")
+    assert spots["db averaged"].startswith("it needs nothing special to show (db wrong: ")
+    assert (
+        f"never has {WEAKNESSES['outputs only']} or a second backward call" in spots["dh_last is not copied"]
+    )
+
+
+@pytest.mark.parametrize("kind", OPS)
+def test_every_circumstance_is_seen_where_a_rich_check_has_it(kind):
+    """All situations of an operation, run through: no weakness that applies to it is left."""
+
+    def rich(op) -> None:
+        for inputs in op_inputs(kind, None).values():
+            for state_and_calls in range(2):
+                out, cache = op.forward(*inputs)
+                rng = np.random.default_rng(state_and_calls)
+                parts = out if isinstance(out, tuple) else (out,)
+                dout = tuple(rng.standard_normal(np.shape(part)) for part in parts)
+                for _ in range(2):
+                    op.backward(dout if isinstance(out, tuple) else dout[0], cache)
+
+    mutant = next(m for m in MUTANTS.values() if m.op == kind)
+    wanted = {weakness for weakness in WEAKNESSES if applies(mutant, weakness)}
+    assert observed(rich, OPS[kind]) >= wanted
+
+
+def test_a_check_that_asks_for_nothing_is_seen_to_ask_for_nothing():
+    assert observed(lambda op: None, OPS["lstm"]) == set()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +285,9 @@ def test_a_check_that_hangs_is_stopped():
 
 
 def test_what_is_known_of_bugs_that_no_gradient_shows():
-    score = mutate(lambda: None, [MUTANTS["search/rows of the first sentence"], MUTANTS["optimizer/Adam climbs"]])
+    score = mutate(
+        lambda: None, [MUTANTS["search/rows of the first sentence"], MUTANTS["optimizer/Adam climbs"]]
+    )
     first, second = score.blind_spots.values()
     assert first == "it does not show where the batch has one sentence: is that so in the check?"
     assert "nothing is known that hides it" in second

@@ -31,10 +31,14 @@ Progress = Callable[[int, int, Result], None]  # (how many are done, of how many
 
 @dataclass
 class Score:
-    """What a check noticed of the bugs that were planted."""
+    """What a check noticed of the bugs that were planted.
+
+    met: the weaknesses that the check was seen not to have (observed.py); None where nobody looked.
+    """
 
     results: list[Result]
     seconds: float = 0.0
+    met: set[str] | None = None
 
     @property
     def kills(self) -> list[Mutant]:
@@ -47,7 +51,7 @@ class Score:
     @cached_property
     def blind_spots(self) -> dict[str, str]:
         """Of each survivor, by name, what let it live; measured when first asked for."""
-        return {mutant.name: blind_spot(mutant) for mutant in self.survivors}
+        return {mutant.name: blind_spot(mutant, self.met) for mutant in self.survivors}
 
     def __str__(self) -> str:
         total, kills = len(self.results), len(self.kills)
@@ -82,19 +86,29 @@ def percent(part: int, whole: int) -> str:
     return f"{int(1000 * part / whole) / 10 if whole else 0:.1f} %"
 
 
-def blind_spot(mutant: Mutant) -> str:
-    """One sentence: what a check lacks that does not notice this mutant."""
+def blind_spot(mutant: Mutant, met: set[str] | None = None) -> str:
+    """One sentence: what a check lacks that does not notice this mutant.
+
+    met: the weaknesses that it does not have, where that is known.
+    """
     if mutant.about != "backward":
         if mutant.hidden_when:
             return f"it does not show where {mutant.hidden_when}: is that so in the check?"
         return "nothing is known that hides it: the check does not look at what it changes"
     seen = shows(mutant)
-    needs = [WEAKNESSES[weakness] for weakness in hidden_by(mutant)]
+    needs = hidden_by(mutant)
     where = ""
     if not mutant.op and len(seen) < len(situations(mutant, None)):
         where = f"it shows in these models: {'; '.join(seen)}; "
-    if needs:
-        return f"{where}it shows only with {' and with '.join(needs)}: the check seems to have none"
     blocks = sorted({block.removesuffix(" in a second call") for wrong in seen.values() for block in wrong})
     shown = ", ".join(blocks[:6]) + (", ..." if len(blocks) > 6 else "")
-    return f"{where}it shows in any situation ({shown} wrong): the check does not look there, or tolerates too much"
+    overlooked = f"{shown} wrong: the check does not look there, or tolerates too much"
+    if not needs:
+        return f"{where}it needs nothing special to show ({overlooked})"
+    all_needs = " and with ".join(WEAKNESSES[weakness] for weakness in needs)
+    if met is None:
+        return f"{where}it shows only with {all_needs}: the check lacks one of these, or does not look there"
+    lacking = [WEAKNESSES[weakness] for weakness in needs if weakness not in met]
+    if lacking:
+        return f"{where}it shows only with {all_needs}: the check never has {' or '.join(lacking)}"
+    return f"{where}it shows with {all_needs}, which the check has ({overlooked})"

@@ -24,6 +24,7 @@ WEAKNESSES: dict[str, str] = {
     "no padding": "padding (a ragged batch with its mask)",
     "no repeats": "an id that comes more than once",
     "no dropout": "dropout with a fixed mask",
+    "no initial state": "an initial state that is not zero",
     "outputs only": "an upstream gradient on the last states, not only on the outputs",
     "last states only": "an upstream gradient on the outputs, not only on the last states",
     "sum of outputs": "a random upstream gradient, not the gradient of a plain sum",
@@ -86,6 +87,7 @@ def applies(mutant: Mutant, weakness: str) -> bool:
         "no padding": recurrent or kind in ("masked_softmax", "cross_entropy"),
         "no repeats": kind == "embedding",
         "no dropout": kind == "dropout",
+        "no initial state": recurrent,
         "outputs only": mutant.op in ("rnn", "lstm", "gru", "lstm_step"),
         "last states only": mutant.op in ("rnn", "lstm", "gru", "lstm_step"),
         "mean only": kind == "cross_entropy",
@@ -145,6 +147,8 @@ def op_inputs(op: str, weakness: str | None) -> dict[str, tuple]:
     if gates:
         x = draw((B, D)) if op.endswith("_step") else draw((T, B, D))
         states = [draw((B, H)) for _ in range(2 if kind == "lstm" else 1)]
+        if weakness == "no initial state":
+            states = [0 * h for h in states]
         biases = [draw(gates * H) for _ in range(2 if kind == "gru" else 1)]
         weights = (x, *states, 0.7 * draw((D, gates * H)), 0.7 * draw((H, gates * H)), *biases)
         ragged = np.array([True, False, True])[:B] if op.endswith("_step") else mask(T)
