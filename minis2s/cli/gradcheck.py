@@ -16,7 +16,7 @@ from minis2s.gradcheck import Report, gradcheck
 from minis2s.gradcheck.check import SECONDS
 from minis2s.gradcheck.html import save_html
 from minis2s.gradcheck.kinds import KINDS, Kind
-from minis2s.gradcheck.report import HINTS
+from minis2s.gradcheck.report import DIFFERS, HINTS
 
 NEEDED = ("targets", "ids", "keep_mask", "p")  # of the further arguments; the others may be left out
 
@@ -62,7 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command: 0 when everything is right, 1 when something is wrong or cannot be judged."""
+    """The command: 0 when everything is right, 1 when something is wrong or cannot be judged.
+
+    A forward pass that is not that of its kind is wrong too. With --json a file is written also where the
+    check cannot be made: for a grader, who reads its `error`.
+    """
     if args.list:
         print("\n".join(map(signature, KINDS.values())))
         return 0
@@ -73,19 +77,33 @@ def run(args: argparse.Namespace) -> int:
     for out in filter(None, (args.json, args.html)):
         if Path(out).resolve() == path.resolve():
             raise UserError(f"{out} is the file to be checked: choose another name for the result")
-    reports = []
-    with student_file(path, args.seconds) as module:
-        chosen = subjects(module, path, name, kind)
-        forms = [form_of(subject, args, chosen) for subject in chosen]
-        for subject, form in zip(chosen, forms, strict=True):
-            report = check(subject, form, args)
-            print(report if not reports else f"\n{report}", flush=True)
-            reports.append(report)
+    reports: list[Report] = []
+    try:
+        with student_file(path, args.seconds) as module:
+            chosen = subjects(module, path, name, kind)
+            forms = [form_of(subject, args, chosen) for subject in chosen]
+            for subject, form in zip(chosen, forms, strict=True):
+                report = check(subject, form, args)
+                print(report if not reports else f"\n{report}", flush=True)
+                reports.append(report)
+    except UserError as error:
+        if args.json:
+            write_json(
+                args.json,
+                [*(r.to_dict() for r in reports), not_checked(name or path.stem, kind, error, args)],
+            )
+        raise
     if args.json:
         write_json(args.json, [report.to_dict() for report in reports])
     if args.html:
         save_html(reports, args.html, gates=args.gates or "")
-    return 0 if all(report.ok for report in reports) else 1
+    return 0 if all(report.ok and report.forward != DIFFERS for report in reports) else 1
+
+
+def not_checked(name: str, kind: str | None, error: UserError, args: argparse.Namespace) -> dict:
+    """In place of a report, with its keys, what a grader reads about a file that could not be checked."""
+    report = Report(name, kind or "", hint=args.hint, seed=args.seed, fast=args.fast)
+    return report.to_dict() | {"error": str(error), "summary": str(error)}
 
 
 def file_and_name(file: str, name: str | None) -> tuple[Path, str | None]:

@@ -62,6 +62,7 @@ class Place:
     step: int | None = None  # time step, from 0
     gate: str = ""  # letters of the gates that are wrong, "o" or "if"
     rows: tuple[int, ...] | None = None  # rows of the batch, where not all of them are wrong
+    guessed: bool = False  # only from which gradients are wrong; nothing inside was looked at
 
     def __str__(self) -> str:
         words = [self.node]
@@ -88,6 +89,7 @@ class Finding(NamedTuple):
     says: str  # one sentence: what was expected and what came, with numbers and place
     cause: str = ""  # key of CAUSES; "" where the property holds
     place: str = ""  # the leaking path, the part or the gradient concerned; "" where there is none to name
+    level: int = 0  # the level of hints that it needs to be shown
 
     def __str__(self) -> str:
         return f"{ {True: 'ok', False: 'WRONG', None: 'not judged'}[self.ok]:10} {self.check}: {self.says}"
@@ -98,6 +100,6 @@ def fault(says: str, cause: str = "", place: str = "") -> Finding:
     return Finding("hygiene", False, says, cause, place)
 
 
-def remark(says: str, cause: str = "", place: str = "") -> Finding:
+def remark(says: str, cause: str = "", place: str = "", level: int = 0) -> Finding:
     """Something worth saying that does not count against the code."""
-    return Finding("hygiene", None, says, cause, place)
+    return Finding("hygiene", None, says, cause, place, level)

@@ -8,9 +8,12 @@ them are named, and none is called certain.
 """
 
 import itertools
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.glossary import in_the_plural, in_words_of_a_step
 from minis2s.gradcheck.hypotheses import (
     Hypothesis,
     explains,
@@ -61,11 +64,49 @@ def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, r
         place = place_of(h, kind, form, trial, reference)
         edit = h.edit
         lines = (edit.line, edit.wrong, edit.equation) if edit is not None else ("", "", "")
-        found.append(Cause(h.cause, h.says, "likely", *lines, place))
+        texts = [in_the_order_of(form.gates, text) for text in (h.says, *lines)]
+        if kind.steps:
+            texts, place = [in_words_of_a_step(text) for text in texts], place_in_a_step(place)
+        says, *lines = texts
+        found.append(Cause(h.cause, in_the_plural(says), "likely", *lines, place))
     found.sort(key=lambda c: plausibility(c))
     if found and len({c.cause for c in found}) == 1:
         found[0] = found[0]._replace(confidence="certain")
     return found
+
+
+LETTERS = re.compile(r"(in the order |where |side by side: )((?:[a-z], )+[a-z])\b")
+PARTS = re.compile(r"np\.concatenate\(\[((?:d\w+, )+d\w+)\]")
+
+
+def in_the_order_of(gates: str, text: str) -> str:
+    """A sentence or line on gates side by side, which the textbook has in its order, in the order `gates`.
+
+    The lists in it are read by position: the first belongs where the textbook's first gate lies.
+    """
+    for usual in ("ifog", "run", "ru"):
+        own = "".join(letter for letter in gates if letter in usual)
+        if own == usual or sorted(own) != sorted(usual):
+            continue
+
+        def moved(items: str, own=own, usual=usual) -> str:
+            parts = items.split(", ")
+            return ", ".join(parts[usual.index(letter)] for letter in own)
+
+        def fits(items: str, usual=usual) -> bool:
+            parts = items.split(", ")
+            return sorted(part[-1] for part in parts) == sorted(usual)
+
+        text = LETTERS.sub(lambda m: m[1] + (moved(m[2]) if fits(m[2]) else m[2]), text)
+        text = PARTS.sub(lambda m: f"np.concatenate([{moved(m[1]) if fits(m[1]) else m[1]}]", text)
+    return text
+
+
+def place_in_a_step(place: Place | None) -> Place | None:
+    """The place in a single step, which has no first state but the one before: dh_prev for dh0."""
+    if place is None or place.node not in ("dh0", "dc0"):
+        return place
+    return replace(place, node=f"{place.node[:2]}_prev")
 
 
 PLAUSIBLE = (  # of several mistakes that give the same numbers, the more usual one first

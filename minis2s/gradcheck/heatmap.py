@@ -232,8 +232,8 @@ def cell(shown: Scaled, at: tuple[int, int, int], name: str, label: str, border:
     classes = " ".join(filter(None, [colour, border.strip(), "worst" if worst else ""]))
     said = ""
     if colour != "z":
-        numeric = "not measured" if np.isnan(expected) else f"numeric {expected:.4g}"
-        said = f"backward {got:.4g}, {numeric}" + (", the worst entry" if worst else "")
+        numeric = "not measured" if np.isnan(expected) else f"numeric {expected:#.4g}"
+        said = f"backward {got:#.4g}, {numeric}" + (", the worst entry" if worst else "")
         said = f' title="{said}"'
     return f'<td class="{classes}"{said}>{text}</td>'
 

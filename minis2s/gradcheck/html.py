@@ -15,7 +15,7 @@ from minis2s.gradcheck.causes import CAUSES
 from minis2s.gradcheck.heatmap import Marks, heat_map, plain
 from minis2s.gradcheck.html_layout import Layout, layouts_of
 from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
-from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.report import DIFFERS, Report
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 
 CELLS = 1000  # drawn in all pictures of a report together: about 100 KB
@@ -48,6 +48,7 @@ def save_html(report: Report | Sequence[Report], path: str | os.PathLike, gates:
 
 
 def fragment(report: Report, gates: str = "") -> str:
+    report = report.shown()  # what the hint level holds back is left out there, and nowhere else
     layouts = layouts_of(report, gates)
     parts = [
         headline(report),
@@ -67,21 +68,25 @@ def headline(report: Report) -> str:
     kind = f" ({plain(report.kind)})" if report.kind and report.kind != report.name else ""
     colour, sign = SIGNS.get(report.verdict, UNSURE)
     words = plain(report.summary()).removeprefix(report.verdict).lstrip(": ")
+    forward = (
+        '<span class="badge bad">\N{BALLOT X} forward differs</span> ' if report.forward == DIFFERS else ""
+    )
     return (
         f"<h2>Gradient check: {plain(report.name)}{kind}</h2>"
-        f'<p><span class="badge {colour}">{sign} {plain(report.verdict)}</span> {words}</p>'
+        f'<p>{forward}<span class="badge {colour}">{sign} {plain(report.verdict)}</span> {words}</p>'
     )
 
 
 def hint_parts(report: Report, layouts: dict[str, Layout]) -> str:
     """One <details> for each hint that the report may show; the first is open."""
     parts = []
-    if report.hint >= 1 and report.where():
+    if report.where():
         parts.append(("Where is it?", f"<p>{sentence(report.where())}</p>{steps_table(report, layouts)}"))
-    if report.hint >= 2 and report.cause is not None:
-        general = f"<p>{sentence(CAUSES[report.cause.cause])}</p>" if report.cause.cause in CAUSES else ""
+    if report.why():
+        known = report.cause is not None and report.cause.cause in CAUSES
+        general = f"<p>{sentence(CAUSES[report.cause.cause])}</p>" if known else ""
         parts.append(("What kind of mistake is it?", f"{general}<p>{sentence(report.why())}</p>"))
-    if report.hint >= 3 and report.formula():
+    if report.formula():
         parts.append(("Which line is it?", formula_part(report)))
     if not parts:
         return ""
@@ -108,7 +113,8 @@ def formula_part(report: Report) -> str:
         ("your numbers are those of", cause.wrong),
     ]
     said = "".join(f"<dt>{name}</dt><dd><code>{plain(code)}</code></dd>" for name, code in rows if code)
-    return f"<dl>{said}</dl>" + ("" if cause.wrong else "<p>Your numbers lack this.</p>")
+    names = f'<p class="quiet">{sentence(report.names())}</p>' if report.names() else ""
+    return f"<dl>{said}</dl>" + ("" if cause.wrong else "<p>Your numbers lack this.</p>") + names
 
 
 def steps_table(report: Report, layouts: dict[str, Layout]) -> str:
@@ -207,8 +213,8 @@ def block_row(block: Block) -> str:
         f'<span class="badge {colour}">{sign} {plain(block.verdict)}</span>',
         relative(block.error) if measured and both else "",
         plain(index),
-        f"{block.analytic:.7g}" if both else "",
-        f"{block.numeric:.7g}" if both else "",
+        f"{block.analytic:#.7g}" if both else "",
+        f"{block.numeric:#.7g}" if both else "",
         "" if block.slope is None or not np.isfinite(block.slope) else f"{block.slope:.1f}",
     ]
     if block.note:
@@ -250,7 +256,7 @@ def pictures(report: Report, layouts: dict[str, Layout]) -> str:
 
 
 def marks_of(report: Report) -> Marks:
-    if report.place is None or report.hint < 1:
+    if report.place is None:
         return Marks()
     return Marks(report.place.gate, report.place.step, report.place.rows or ())
 

@@ -210,7 +210,8 @@ def of_another_step(function: Callable, names: list[str]) -> Iterator[Hypothesis
     ):
         for which, turn in turns.items():
             if chosen:
-                says = f"{what} of {which} is used: a list of caches is read at the wrong place"
+                verb = "are" if what == "the gates" else "is"
+                says = f"{what} of {which} {verb} used: a list of caches is read at the wrong place"
                 yield Hypothesis(
                     None,
                     function,

@@ -6,7 +6,6 @@ those. Code that is not ours is called through `Guard`: it may raise, print, or 
 """
 
 import contextlib
-import io
 import signal
 import sys
 import threading
@@ -54,6 +53,57 @@ class TooSlow(Misbehaved):
     """Its time was over; whether its gradients are right is not known."""
 
 
+class Ear:
+    """Stands in for sys.stdout while a stranger's code runs: counts what is printed and drops it.
+
+    Code may keep it for longer than that (a thread that redirects sys.stdout and puts this back in the end;
+    a second check in another thread): once it no longer listens, it hands all on to the stream behind it.
+    """
+
+    encoding, errors, closed = "utf-8", "strict", False
+
+    def __init__(self, behind):
+        self.behind = behind
+        self.listening = True
+        self.heard = 0  # characters
+
+    def write(self, text: str) -> int:
+        if not self.listening:
+            return self.behind.write(text)
+        self.heard += len(text)
+        return len(text)
+
+    def writelines(self, texts) -> None:
+        for text in texts:
+            self.write(text)
+
+    def flush(self) -> None:
+        if not self.listening:
+            self.behind.flush()
+
+    def close(self) -> None:
+        """Nobody's to close."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def stop(self) -> None:
+        """Listen no more, and put the stream behind back, unless another check listens there by now."""
+        self.listening = False
+        if not (isinstance(sys.stdout, Ear) and sys.stdout.listening):
+            sys.stdout = that_counts(self.behind)
+
+
+def that_counts(stream):
+    """The stream itself, or what lies behind an Ear that no longer listens."""
+    while isinstance(stream, Ear) and not stream.listening:
+        stream = stream.behind
+    return stream
+
+
 class Guard:
     """Calls code that is not ours: its prints are swallowed and counted, its errors become one sentence.
 
@@ -72,16 +122,18 @@ class Guard:
         left = self.end - time.monotonic()
         if left <= 0:
             raise TooSlow(self.too_long(what))
-        heard = io.StringIO()
+        ear = Ear(that_counts(sys.stdout))
+        sys.stdout = ear
         try:
-            with self.alarm(left, what), contextlib.redirect_stdout(heard), np.errstate(all="ignore"):
+            with self.alarm(left, what), np.errstate(all="ignore"):
                 yield
         except (Misbehaved, KeyboardInterrupt):
             raise
         except BaseException as error:
             raise Misbehaved(describe_error(what, error)) from error
         finally:
-            self.printed += len(heard.getvalue())
+            ear.stop()
+            self.printed += ear.heard
 
     @contextlib.contextmanager
     def alarm(self, seconds: float, what: str) -> Iterator[None]:

@@ -1,18 +1,32 @@
 """What a check found: one sentence of place, one of cause, a line for each block, and hints in three levels.
 
-`print(report)` shows it as text, a notebook shows `html.py`'s page, `to_json` gives it to a grader.
+`print(report)` shows it as text, a notebook shows `html.py`'s page, `to_json` gives it to a grader. What the
+hint level holds back is left out in one place, `Report.shown`; all three show what that leaves.
 """
 
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minis2s.gradcheck.causes import CAUSES, Finding, Place
+from minis2s import __version__
+from minis2s.gradcheck.causes import CAUSES, Finding, Place, fault, remark
+from minis2s.gradcheck.glossary import a_kind, counted, explained, is_batch_first
+from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
 HINTS = 3  # levels: where, what kind, the formula
+DIFFERS, NOT_ASKED = "differs", "not asked"  # of forward; or RIGHT
+# Parts of a block's note that say more than its verdict, and the level that they need.
+TELLING = (
+    (re.compile(r": it is transposed$|: the sum over the other axes is missing$"), 2),
+    (re.compile(r": the same number of entries in another arrangement$"), 2),
+    (re.compile(r": an epsilon that backward leaves out\?$"), 2),
+    (re.compile(r"^with the setting .*"), 2),  # that it is right without a mask tells the cause
+    (re.compile(r"^running .*"), 1),
+)
 
 
 @dataclass
@@ -20,6 +34,9 @@ class Report:
     """The result of `gradcheck`.
 
     verdict: "right", "wrong", or "cannot tell" (no mistake was seen, but something could not be judged).
+    forward: whether the forward pass computes what its kind says: "right", "differs", or "not asked" where
+        no kind is known or nothing came out. `verdict` and `ok` are about backward, which is judged against
+        the forward pass that there is.
     place: where the gradient is wrong first, going backward from the loss; None where all is right.
     causes: mistakes that explain the numbers, best first, each with its confidence.
     blocks: the verdict on each input and weight. findings: what else was noticed.
@@ -38,6 +55,9 @@ class Report:
     seconds: float = 0.0
     hint: int = HINTS
     gates: str = ""  # the order in which the gates lie side by side
+    forward: str = NOT_ASKED
+    seed: int = 0
+    searched: bool = True  # whether the mistake behind wrong numbers was looked for
 
     @property
     def verdict(self) -> str:
@@ -48,7 +68,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True only if every block was judged, and right."""
+        """True only if every block was judged, and right. Of backward alone; see `forward`."""
         return self.verdict == RIGHT
 
     @property
@@ -61,13 +81,35 @@ class Report:
         wrong = [b for b in self.blocks if b.verdict in (WRONG, MISSING)]
         return max(wrong, key=lambda b: (b.verdict == WRONG, b.error), default=None)
 
+    def misbehaved(self, error: Misbehaved) -> "Report":
+        """With the error that ended the check; that the time was over says nothing about the gradients."""
+        self.findings.append(remark(str(error)) if isinstance(error, TooSlow) else fault(str(error)))
+        return self
+
+    # -- what may be shown ---------------------------------------------------------------------------
+
+    def shown(self) -> "Report":
+        """The report without what its hint level holds back. Text, JSON and HTML show this one and no other."""
+        causes = self.causes if self.hint >= 2 else []
+        if self.hint < 3:
+            causes = [c._replace(line="", wrong="", equation="") for c in causes]
+        return replace(
+            self,
+            place=self.place if self.hint >= 1 else None,
+            causes=causes,
+            findings=[f for f in (shown_finding(f, self.hint) for f in self.findings) if f is not None],
+            blocks=[shown_block(b, self.hint) for b in self.blocks],
+        )
+
     # -- in words ------------------------------------------------------------------------------------
 
     def where(self) -> str:
-        """One sentence: where the gradient goes wrong. "" where all is right."""
-        if self.place is None:
+        """One sentence: where the gradient goes wrong. "" where all is right, or the hint level is 0."""
+        if self.place is None or self.hint < 1:
             return ""
         node = self.place.node
+        if self.place.guessed:
+            return self.where_by_blocks(self.place)
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
             return (
                 f"only the gradient of a weight, {self.place}, is wrong; everything that leads to it is right"
@@ -75,13 +117,17 @@ class Report:
         return f"going backward from the loss, {self.place} is the first gradient that is wrong; everything nearer to the loss is right"
 
     def why(self) -> str:
-        """One sentence: what kind of mistake explains the numbers. "" where none is known."""
-        if not self.causes:
+        """One sentence: what kind of mistake explains the numbers, or that no known one does.
+
+        "" where no numbers are wrong and nothing else has a cause, or the hint level is below 2.
+        """
+        if self.hint < 2:
             return ""
+        if not self.causes:
+            return self.why_not()
         best = self.causes[0]
-        rivals = [c.says for c in self.causes[1:] if c.confidence == best.confidence and c.says != best.says][
-            :2
-        ]
+        says = dict.fromkeys(c.says for c in self.causes if c.confidence == best.confidence)
+        rivals = [s for s in says if s != best.says][:2]
         if best.confidence == "certain":
             alone = len({c.says for c in self.causes}) == 1
             only = "and no other known one does" if alone else "like some that come to the same"
@@ -89,10 +135,45 @@ class Report:
         opening = "likely" if best.confidence == "likely" else "perhaps"
         return "; or ".join([f"{opening} {best.says}", *rivals])
 
+    def where_by_blocks(self, guess: Place) -> str:
+        """What the verdicts of the blocks alone say about the place."""
+        wrong = [b.name for b in self.blocks if b.verdict in (WRONG, MISSING)]
+        right = [b.name for b in self.blocks if b.verdict == RIGHT]
+        bad = "wrong" if any(b.verdict == WRONG for b in self.blocks) else "missing"
+        text = f"{gradients_of(wrong)} {bad}"
+        if right:
+            text += f", {gradients_of(right)} right".replace("the gradient", "that", 1).replace(
+                "thats", "those"
+            )
+        if guess.node != f"d{wrong[0]}" or len(wrong) > 1:
+            text += f"; {guess} is a guess from this"
+        text += "; nothing inside backward was looked at"
+        return text if self.kind else f'{text} (a kind, as kind="lstm", lets it be looked at)'
+
+    def why_not(self) -> str:
+        """What to do where numbers are wrong and no known mistake gives them."""
+        worst = self.worst
+        if worst is None or not self.searched or worst.verdict == MISSING:
+            return ""
+        if any(f.ok is False for f in self.findings):
+            return ""  # a fault of behaviour is said already
+        tried = "no known single mistake gives these numbers"
+        if not self.kind:
+            tried = "no known pattern of a single mistake is in these numbers"
+        wrong = [b.name for b in self.blocks if b.verdict in (WRONG, MISSING)]
+        right = [b.name for b in self.blocks if b.verdict == RIGHT]
+        if len(wrong) == 1 and right:
+            look = f"Only the gradient of {worst.name} is wrong: look at the lines that it alone needs"
+        else:
+            look = f"Look first at the gradient of {worst.name}, which is farthest off (relative error {worst.error:.2g})"
+            if right:
+                look += f"; what it shares with {', '.join(right[:3])}, which {'is' if len(right) == 1 else 'are'} right, is no suspect"
+        return f"{tried}. {look}. Two mistakes at once look like this too: mend what you find and check again"
+
     def formula(self) -> str:
         """The equation in question and the right line of its backward pass. "" where none is known."""
         best = self.cause
-        if best is None or not best.line:
+        if best is None or not best.line or self.hint < 3:
             return ""
         line, wrong = best.line.rstrip(":"), best.wrong.rstrip(":")
         given = (
@@ -103,47 +184,61 @@ class Report:
             else ""
         )
         lacks = f", and your numbers are those of {wrong}" if wrong else ", which your numbers lack"
-        return f"{given}backward needs {line}{lacks}"
+        names = self.names()
+        return f"{given}backward needs {line}{lacks}" + (f" ({names})" if names else "")
+
+    def names(self) -> str:
+        """What the names in the lines of the best cause mean."""
+        best = self.cause
+        if best is None or not best.line:
+            return ""
+        axes = is_batch_first(self.kind) and any(word in best.line for word in ("axis", ".T", ".mT"))
+        return explained(best.line, best.wrong, batch_first=axes)
 
     def hints(self, level: int | None = None) -> list[str]:
         """The hints up to a level (by default the report's own): where, what kind, the formula."""
         level = self.hint if level is None else min(level, self.hint)
-        kind = ""
-        if self.cause is not None:
-            kind = f"{self.why()}. In general: {CAUSES[self.cause.cause]}"
+        kind = self.why()
+        if kind and self.cause is not None:
+            kind = f"{kind}. In general: {CAUSES[self.cause.cause]}"
         return [text for text in [self.where(), kind, self.formula()][:level] if text]
 
     def __str__(self) -> str:
         kind = f" ({self.kind})" if self.kind and self.kind != self.name else ""
+        report = self.shown()
         lines = [f"{self.name}{kind}: {self.summary()}"]
-        if self.hint >= 1 and self.place is not None:
-            lines.append(f"  where: {self.where()}")
-        if self.hint >= 2 and self.causes:
-            lines.append(f"  why:   {self.why()}")
-        if self.hint >= 3 and self.formula():
-            lines.append(f"  line:  {self.formula()}")
-        for finding in self.findings:
+        for label, text in (("where:", self.where()), ("why:", self.why()), ("line:", self.formula())):
+            if text:
+                lines.append(f"  {label:6} {text}")
+        for finding in report.findings:
             lines.append(f"  {'fault' if finding.ok is False else 'note'}:  {finding.says}")
-        if self.blocks:
+        if report.blocks:
             lines.append("  gradients:")
-            lines += [f"    {block}" for block in sorted(self.blocks, key=lambda b: b.verdict == RIGHT)]
+            lines += [f"    {in_a_line(b)}" for b in sorted(report.blocks, key=lambda b: b.verdict == RIGHT)]
             how = "one random direction for each" if self.fast else "entry by entry"
             lines.append(f"  measured with {self.oracle}, {how}, in {self.seconds:.2f} s")
-        return "\n".join(lines)
+        return storable("\n".join(lines))
 
     def summary(self) -> str:
+        """The verdict with its count; it begins with forward where that is not what its kind says."""
         counts = {
             v: sum(b.verdict == v for b in self.blocks) for v in (WRONG, MISSING, UNCLEAR, VACUOUS, KINK)
         }
+        count = counted(len(self.blocks), "gradient")
+        leading = ""
+        if self.forward == DIFFERS:
+            leading = f"forward differs from {a_kind(self.kind)} as stated; backward, judged against your own forward, is "
         if self.verdict == RIGHT:
-            other = any(f.cause == "forward" for f in self.findings)
-            but = f", but forward does not compute a {self.kind}" if other else ""
-            return f"right: all {len(self.blocks)} gradients agree with the numeric ones{but}"
+            agree = "the only gradient agrees" if len(self.blocks) == 1 else f"all {count} agree"
+            numeric = "one" if len(self.blocks) == 1 else "ones"
+            return f"{leading}right: {agree} with the numeric {numeric}"
         said = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
-        return f"{self.verdict}" + (f": of {len(self.blocks)} gradients {said}" if said else "")
+        if self.verdict == WRONG and not said and self.blocks:
+            return f"{leading}wrong: not by the numbers of the {count}, but by a fault in how it behaves"
+        return f"{leading}{self.verdict}" + (f": of {count} {said}" if said else "")
 
     def _repr_html_(self) -> str:
-        from minis2s.gradcheck.html import to_html
+        from minis2s.gradcheck.html import to_html  # (html.py imports this file)
 
         return to_html(self)
 
@@ -151,26 +246,73 @@ class Report:
 
     def to_dict(self) -> dict:
         """Everything that the hint level allows, as plain numbers, texts and lists."""
-        shown = self.hint
-        place = None if self.place is None or shown < 1 else {**vars(self.place), "says": self.where()}
+        report = self.shown()
         return {
             "name": self.name,
             "kind": self.kind,
             "verdict": self.verdict,
             "ok": self.ok,
-            "place": place,
-            "causes": [cause_dict(c, shown) for c in self.causes] if shown >= 2 else [],
+            "forward": self.forward,
+            "summary": self.summary(),
+            "hint": self.hint,
+            "place": None if report.place is None else {**vars(report.place), "says": self.where()},
+            "causes": [cause_dict(c, self.hint) for c in report.causes],
             "hints": self.hints(),
-            "findings": [f._asdict() for f in self.findings],
-            "blocks": [block_dict(b) for b in self.blocks],
+            "findings": [f._asdict() for f in report.findings],
+            "blocks": [block_dict(b) for b in report.blocks],
             "oracle": self.oracle,
             "settings": self.settings,
             "fast": self.fast,
+            "seed": self.seed,
             "seconds": round(self.seconds, 3),
+            "minis2s": __version__,
         }
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+        """`to_dict` as JSON text, which can be written as UTF-8 whatever characters a message has."""
+        return storable(json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
+
+
+def shown_finding(finding: Finding, hint: int) -> Finding | None:
+    """What of a finding may be shown at a hint level; a fault is never left out, for it makes the verdict."""
+    if finding.level > hint:
+        if finding.ok is not False:
+            return None
+        return Finding(finding.check, False, f"what is wrong needs hint level {finding.level}", level=hint)
+    return finding._replace(
+        cause=finding.cause if hint >= 2 else "", place=finding.place if hint >= 1 else ""
+    )
+
+
+def shown_block(block: Block, hint: int) -> Block:
+    """What of a block may be shown at a hint level: a picture of its entries tells where."""
+    parts = block.note.split("; ")
+    for pattern, level in TELLING:
+        if level > hint:
+            parts = [pattern.sub("", part) for part in parts]
+    note = "; ".join(filter(None, parts))
+    return replace(block, note=note) if hint >= 1 else replace(block, note=note, got=None, expected=None)
+
+
+def in_a_line(block: Block) -> str:
+    """A block in one line of text; both values with the same number of digits."""
+    if block.verdict in (MISSING, VACUOUS):
+        return str(block)
+    place = block.name if block.index is None else f"{block.name}[{', '.join(map(str, block.index))}]"
+    text = f"{place}: {block.verdict}: relative error {block.error:.1e}"
+    text += f", backward says {block.analytic:#.10g}, differences say {block.numeric:#.10g}"
+    return f"{text} ({block.note})" if block.note else text
+
+
+def gradients_of(names: list[str]) -> str:
+    """The subject of a sentence, with its verb."""
+    s, verb = ("", "is") if len(names) == 1 else ("s", "are")
+    return f"the gradient{s} of {', '.join(names)} {verb}"
+
+
+def storable(text: str) -> str:
+    r"""Text that UTF-8 can hold: half a surrogate pair becomes its escape, \ud800, as JSON writes it."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def cause_dict(cause: Cause, shown: int) -> dict:

@@ -24,6 +24,8 @@ class Signature(NamedTuple):
     names: list[str]  # of the positional parameters
     required: int  # how many have no default
     open_ended: bool  # whether it takes *args
+    keywords: Sequence[str] = ()  # parameters that can be given by keyword only
+    needed_keywords: Sequence[str] = ()  # those of them without a default
 
 
 def signature_of(forward: Callable) -> Signature:
@@ -33,9 +35,24 @@ def signature_of(forward: Callable) -> Signature:
         return Signature([], 0, True)
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = sum(p.default is p.empty for p in positional)
+    only = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
     return Signature(
-        [p.name for p in positional], required, any(p.kind == p.VAR_POSITIONAL for p in parameters)
+        [p.name for p in positional],
+        required,
+        any(p.kind == p.VAR_POSITIONAL for p in parameters),
+        [p.name for p in only],
+        [p.name for p in only if p.default is p.empty],
     )
+
+
+def refuse_keywords(function: Callable, which: str, call: str, known: Sequence[str] = ()) -> None:
+    """Raises UserError where a function needs arguments by keyword only that nobody will hand it."""
+    needed = [name for name in signature_of(function).needed_keywords if name not in known]
+    if needed:
+        raise UserError(
+            f"{which} takes {', '.join(needed)} by keyword only (after the *), but it is called as {call}: "
+            "take the * out of its signature, or give a default"
+        )
 
 
 def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[str], dict[str, str]] | None:
@@ -44,13 +61,16 @@ def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[s
     A function may take fewer of the trailing arguments (no mask, no bias). Returns None where it has no
     place for an argument that this setting needs; raises UserError where it cannot be of the kind at all.
     """
+    call = f"forward({', '.join([*kind.arguments, *kind.extras])})"
+    refuse_keywords(forward, "forward", call, kind.extras)
     signature = signature_of(forward)
     differentiable = [name for name in kind.arguments if values.get(name) is not None]
     extras = [name for name in kind.extras if name in values]
+    by_keyword = {name: name for name in extras if name in signature.keywords}
     if signature.open_ended:
-        return differentiable, extras, {}
+        return differentiable, [name for name in extras if name not in by_keyword], by_keyword
     room = len(signature.names)
-    needed = [name for name in ("targets", "ids", "keep_mask", "p") if name in extras]
+    needed = [n for n in ("targets", "ids", "keep_mask", "p") if n in extras and n not in by_keyword]
     if room < len(differentiable) + len(needed):
         if differentiable[-1].startswith("b") and room == len(differentiable) - 1:
             differentiable = differentiable[:-1]  # without a bias
@@ -61,7 +81,7 @@ def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[s
                 f"this one takes {room} argument{'s' * (room != 1)}: ({', '.join(signature.names)})"
             )
     rest = signature.names[len(differentiable) :]
-    named = {name: name for name in extras if name in rest}
+    named = by_keyword | {name: name for name in extras if name in rest}
     positional = []
     for parameter in rest:
         if parameter in named:
@@ -83,6 +103,7 @@ def pair_problem(
     name: str, forward: Callable, backward: Callable, kind: Kind, values: dict
 ) -> Problem | None:
     """The Problem of a pair of a known kind with these values; None where the pair takes no such values."""
+    refuse_keywords(backward, "backward", "backward(dout, cache)")
     bound = bind(forward, kind, values)
     if bound is None:
         return None
@@ -151,6 +172,8 @@ def values_of(kind: Kind, inputs: Sequence) -> dict:
 
 def named_gradients(result, names: list[str]) -> tuple[dict, str]:
     """Gradients by block name from what a backward function returned, and a note where the count is wrong."""
+    if result is None:
+        return dict.fromkeys(names), "backward returned None: is its return statement missing?"
     if len(names) == 1 and not isinstance(result, tuple | dict):
         return {names[0]: result}, ""  # perhaps a list of numbers: one gradient
     if isinstance(result, dict):
@@ -197,6 +220,7 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
     numbers are differentiated; whole numbers (ids), booleans, plain Python numbers (options) and None are
     handed over as they are.
     """
+    refuse_keywords(function, "the function", "f(*inputs)")
     flat = leaves(list(inputs))
     paths = paths_of(list(inputs), argument_names(function, len(inputs)))
     blocks, places = {}, {}
@@ -228,6 +252,8 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         y, backward = kept
         parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
         result = backward(like(y, parts))
+        if result is None:
+            return named_gradients(None, list(blocks))
         result = in_the_order_of(
             list(inputs) if isinstance(result, tuple | list) and len(inputs) > 1 else inputs[0], result
         )
@@ -276,7 +302,9 @@ def kind_of(op_name: str, kind: str | None) -> Kind | None:
     """The Kind asked for, or the one that an Op's name says; None where there is none. Raises UserError."""
     if kind is None:
         return KINDS.get(op_name)
-    name = ALIASES.get(kind, kind)
+    if not isinstance(kind, str):
+        raise UserError(f'kind must be the name of a kind, as kind="lstm", got a {type(kind).__name__}')
+    name = ALIASES.get(kind.lower(), kind.lower())
     if name not in KINDS:
         raise UserError(f"unknown kind {kind!r}: known are {', '.join(sorted(KINDS))}")
     return KINDS[name]

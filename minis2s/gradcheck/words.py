@@ -2,6 +2,25 @@
 
 from minis2s.gradcheck.changes import Change
 
+# Quantities that only the textbook gives a name, in words.
+NAMED = {
+    "taken": "the sum in the softmax's Jacobian",
+    "dsurprise": "the gradient of each token's loss",
+    "dproducts": "the gradient of query keys^T before the scale",
+}
+# What the axes of an array are, by the variable that sums over them.
+QUERIES = {
+    "0": "the batch",
+    "1": "the queries (target steps)",
+    "2": "the source positions",
+    "-1": "the source positions",
+    "None": "everything, the batch included",
+    "(0, 2)": "the batch and the source positions",
+    "(1, 2)": "the queries and the source positions",
+}
+ROWS = {"0": "the batch", "1": "the units", "None": "everything, the units included"}
+AXES = dict.fromkeys(("taken", "dprojected", "dkeys"), QUERIES) | dict.fromkeys(("db", "dbx", "dbh"), ROWS)
+
 # Lines that hand a gradient back in time.
 CARRIES = {"dh", "dc", "dh_prev", "dc_prev", "dh_kept", "dc_kept"}
 
@@ -23,12 +42,25 @@ LACKING = {
     ("dhs", "dh"): ("missing term", "the gradient of the later steps is left out"),
     ("tanh(tanh_c)", "tanh_c"): ("wrong derivative", "tanh is applied twice"),
 }
+# A gate's gradient that is dc itself is scaled with it, when dc *= f is done in place later.
+SCALED_WITH_DC = {"di": "g[t]", "dg": "i[t]", "df": "c_prev[t]"}
+IN_PLACE = "f stands in its place, as where it is dc itself and dc *= f changes that later"
 
 
 def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
     """(cause, sentence) for a change in the line that computes `variable`."""
+    cause, says = meaning(variable, change, line)
+    for name, words in NAMED.items():
+        if says.startswith(f"{name} "):
+            says = words + says[len(name) :]
+        says = says.replace(f"the sign of {name} ", f"the sign of {words} ")
+        says = says.replace(f"the term {name} ", f"the term {words} ")
+    return cause, says
+
+
+def meaning(name: str, change: Change, line: str) -> tuple[str, str]:
+    """(cause, sentence) with the textbook's own names."""
     how, what, by = change.how, change.what, change.by
-    name = variable
     is_weight = name.startswith(("dW", "db", "dv")) and name not in ("dvalues",)
     accumulates = line.startswith(f"{name} + ") or line.startswith(f"{name}[")
 
@@ -112,6 +144,10 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
                     "repeated ids",
                     "of an id that comes several times only the last gradient is kept: = stands where += belongs",
                 )
+            if what == name and name.endswith("_prev"):
+                return "carry dropped", f"{name} is overwritten: what it had been given before is lost"
+            if what == name and name in CARRIES:
+                return "carry dropped", f"the incoming {name}, that of the later step, is left out of {name}"
             if (what in CARRIES and name in CARRIES) or "@ Wh" in what:
                 return "carry dropped", f"{name} lacks {what}, the gradient that comes from the later step"
             return "missing term", f"{name} lacks the term {what}"
@@ -157,6 +193,8 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return cause, f"{name} takes only one row of {what}: the sum is forgotten"
         case "axis" if by.startswith("the sums"):
             return "axis", f"{name} takes {by}"
+        case "axis" if name in AXES and what in AXES[name] and by in AXES[name]:
+            return "axis", f"{name} runs over {AXES[name][by]}, not over {AXES[name][what]}"
         case "axis":
             return "axis", f"{name} sums over axis {by} where axis {what} belongs"
         case "order":
@@ -167,6 +205,10 @@ def in_words(variable: str, change: Change, line: str) -> tuple[str, str]:
             return "time shift", f"{name} uses {by}, of another step, where {what} belongs"
         case "variable" if plain(what).endswith("_kept"):
             return "extra term", f"{by} is added to {name}, which does not belong there"
+        case "variable" if SCALED_WITH_DC.get(name) == what and by == "f[t]":
+            return "missing factor", f"{name} lacks the factor {what}: {IN_PLACE}"
+        case "variable" if by == "dc_prev" and what in SCALED_WITH_DC:
+            return "missing factor", f"{what} lacks the factor {SCALED_WITH_DC[what]}: {IN_PLACE}"
         case "variable" if (plain(by), plain(what)) in LACKING:
             cause, lacks = LACKING[plain(by), plain(what)]
             return cause, f"{name} uses {by} where {what} belongs: {lacks}"

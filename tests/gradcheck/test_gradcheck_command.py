@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from minis2s import __version__
 from minis2s.cli import main
 from minis2s.gradcheck.kinds import KINDS
 
@@ -77,7 +78,7 @@ def refused(said: str, *argv) -> str:
 def test_a_right_file():
     code, out, err = run(write(TANH))
     assert (code, err) == (0, "")
-    assert out.startswith("tanh: right: all 1 gradients agree")
+    assert out.startswith("tanh: right: the only gradient agrees")
 
 
 def test_a_wrong_file():
@@ -126,6 +127,52 @@ def test_json_and_html():
     page = Path("page.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and page.count("<h2>") == 2 and page.count("<style>") == 1
     assert {p.name for p in Path().iterdir()} == {"hw.py", "r.json", "page.html"}
+
+
+def test_json_has_what_a_grader_needs():
+    assert run(write(TANH), "--json", "r.json", "--hint", "1", "--seed", "5").code == 0
+    (found,) = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    assert (found["hint"], found["seed"], found["forward"], found["ok"]) == (1, 5, "right", True)
+    assert found["minis2s"] == __version__ and "error" not in found
+
+
+def test_a_forward_of_another_kind_is_not_right():
+    code, out, _ = run(write(TANH.replace("a = np.tanh(z)", "a = np.tanh(z) * 1.5")
+                             .replace("1 - a**2", "1.5 - a**2 / 1.5")), "--json", "r.json")  # fmt: skip
+    assert code == 1
+    assert out.startswith("tanh: forward differs from a tanh as stated; backward, judged against your own")
+    (found,) = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    assert (found["ok"], found["forward"]) == (True, "differs")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def tanh_forward(z:\n", "is not right Python: line 1"),
+        ("import no_such_module\n", "No module named"),
+        ("1 / 0\n", "ZeroDivisionError at line 1"),
+        ("import sys\nsys.exit(0)\n", "ends the program"),
+        ("raise ValueError('\\ud800')\n", "ValueError at line 1"),
+        ("x = 1\n", "nothing to check was found"),
+        (None, "there is no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_checked_has_a_json_too(text, said):
+    if text is not None:
+        write(text)
+    refused(said, "hw.py", "--json", "r.json", "--hint", "0", "--kind", "tanh")
+    (found,) = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    assert said in found["error"] and found["ok"] is False and found["verdict"] == "cannot tell"
+    assert (found["name"], found["kind"], found["hint"], found["blocks"]) == ("hw", "tanh", 0, [])
+
+
+def test_reports_before_an_error_are_kept():
+    code, _, err = run(
+        write(TANH + "def linear_forward(): pass\ndef linear_backward(): pass\n"), "--json", "r.json"
+    )
+    assert code == 2 and "takes (x, W, b)" in err
+    first, second = json.loads(Path("r.json").read_text(encoding="utf-8"))
+    assert first["name"] == "tanh" and first["ok"] and "takes (x, W, b)" in second["error"]
 
 
 def test_a_result_that_cannot_be_written():

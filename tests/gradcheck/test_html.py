@@ -91,7 +91,7 @@ def test_everything_is_there(wrong):
     rows = re.findall(r'<tr><th scope="row"><code>(\w+)</code></th>(.*?)</tr>', to_html(wrong))
     assert [name for name, _ in rows] == [b.name for b in wrong.blocks]
     for (_, row), block in zip(rows, wrong.blocks):
-        assert f"{block.analytic:.7g}" in row and f"{block.numeric:.7g}" in row and "wrong" in row
+        assert f"{block.analytic:#.7g}" in row and f"{block.numeric:#.7g}" in row and "wrong" in row
         assert f"[{', '.join(map(str, block.index))}]" in row
     maps = [a for t, a in found.tags if t == "table" and a.get("class") == "map"]
     assert len(maps) == 4 + 5  # x has four steps, the other five are one table each
@@ -213,7 +213,7 @@ def test_the_numbers_are_signed_percentages():
     text = drawn([[2.0, 0.5], [1.0, -1.0]], [[1.0, 0.51], [1.0, 0.9]], "DK", (1, 1))
     assert cells(text) == ["+50", "−.5", "·", "−95"]
     assert re.findall(r'<td class="(\w+)', text) == ["p4", "n1", "z", "n4"]
-    assert text.count("worst") == 2 and "backward 2, numeric 1" in text
+    assert text.count("worst") == 2 and "backward 2.000, numeric 1.000" in text
     assert "rows: D (input), columns: K (output)" in text
 
 

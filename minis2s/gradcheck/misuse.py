@@ -1,0 +1,99 @@
+"""Calls that mean something else than they say, each refused with one sentence; and remedies for faults."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minis2s.errors import UserError
+from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.subject import signature_of
+from minis2s.op import Op
+
+NONE_REMEDY = (
+    "; an output that the loss does not use hands None to backward: put zeros in its place first "
+    "(if d is None: d = np.zeros_like(out))"
+)
+
+
+def as_pair(subject: Any) -> tuple[str, Callable, Callable] | None:
+    """(name, forward, backward) of a pair, an Op or an object that is neither a layer nor a model."""
+    if isinstance(subject, Op):
+        return subject.name, subject.forward, subject.backward
+    if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
+        name = (
+            getattr(subject[0], "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
+        )
+        return name, *subject
+    if isinstance(subject, tuple | list) and len(subject) == 3 and isinstance(subject[0], str):
+        if all(map(callable, subject[1:])):
+            return subject[0], subject[1], subject[2]
+    return None
+
+
+def refuse_misuse(subject: Any, inputs: Sequence) -> None:
+    """Raises UserError for a call that looks like another one, with that one in the sentence."""
+    if isinstance(subject, type):
+        raise UserError(
+            f"{subject.__name__} is a class: hand in an instance of it, made with its sizes, "
+            f"as {subject.__name__}(...)"
+        )
+    if len(inputs) == 1 and isinstance(inputs[0], str):
+        raise UserError(
+            f"the kind needs its keyword, gradcheck(pair, kind={inputs[0]!r}): what follows the pair are its inputs"
+        )
+    is_function = callable(subject) and as_pair(subject) is None and not hasattr(subject, "parameters")
+    if is_function and inputs and callable(inputs[0]) and not isinstance(inputs[0], np.ndarray):
+        raise UserError(
+            "forward and backward go in as one pair, in parentheses: "
+            'gradcheck((forward, backward), kind="lstm"), or with their inputs after the pair'
+        )
+
+
+def refuse_ops_without_a_mask(layer: Any) -> None:
+    """Raises UserError where a recurrent layer was given an Op that cannot take all that the layer hands it."""
+    from minis2s.gradcheck.watch import walk  # these load the layers of the engine
+    from minis2s.nn.layer import Layer
+    from minis2s.nn.recurrent import Recurrent
+
+    if not isinstance(layer, Layer):
+        return
+    for path, part in walk(layer, ""):
+        if not isinstance(part, Recurrent):
+            continue
+        for which, op in (("op", part.op), ("step_op", part.step_op)):
+            states = ["h", "c"][: part.state_parts]
+            weights = [name for name, p in part.parameters().items() if any(p is w for w in part.weights())]
+            wanted = ["x", *states, *weights, "mask", *(["reset_after"] if part.options() else [])]
+            signature = signature_of(op.forward)
+            if signature.open_ended or len(signature.names) >= len(wanted):
+                continue
+            raise UserError(
+                f"{path or type(part).__name__}: forward of its {which} takes {len(signature.names)} arguments "
+                f"({', '.join(signature.names)}), but a layer calls it with {len(wanted)}: ({', '.join(wanted)}); "
+                f"add {', '.join(wanted[len(signature.names) :])} to it; where mask is False a step is padding "
+                "and hands the state on"
+            )
+
+
+def with_remedies(report: Report, *, none_comes: bool) -> Report:
+    """The report with what to do about faults that only look odd. none_comes: backward may have been handed None."""
+    if none_comes:
+        report.findings = [
+            f._replace(says=f.says + NONE_REMEDY)
+            if f.ok is False and "backward raised" in f.says and "None" in f.says
+            else f
+            for f in report.findings
+        ]
+    prints = [f for f in report.findings if f.says.startswith("it prints (")]
+    # each setting counted all characters up to then: the last one has them all
+    report.findings = [f for f in report.findings if f not in prints[:-1]]
+    return report
+
+
+def signature_or_none(function: Callable):
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
