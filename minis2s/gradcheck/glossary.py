@@ -38,13 +38,16 @@ ATTENTION = "arrays have the batch first here, (B, T, ...); in (T, B, ...) the f
 NAMES = {"rnn": "an RNN", "lstm": "an LSTM", "gru": "a GRU"}
 
 
-def explained(*lines: str, batch_first: bool = False) -> str:
-    """What the names in these lines mean that a reader may not have: "real is 1 where ...; ..."; "" for none."""
+def explained(*lines: str) -> list[str]:
+    """What the names in these lines mean that a reader may not have: ["real is 1 where ...", ...]."""
     used = [name for line in lines for name in re.findall(r"[A-Za-z_]\w*", line)]
-    said = list(dict.fromkeys(GLOSSARY[name] for name in used if name in GLOSSARY))
-    if batch_first:
-        said.append(ATTENTION)
-    return "; ".join(said)
+    return list(dict.fromkeys(GLOSSARY[name] for name in used if name in GLOSSARY))
+
+
+def explained_in_prose(text: str) -> list[str]:
+    """The same for a sentence, where a plain word ("count", "keep", "only") is no name."""
+    names = re.findall(r"\w*_\w+|\bd[a-z]+\b|\bd?rh\b|\bonehot\b|\breal(?=\[)", text)
+    return explained(*names)
 
 
 def a_kind(name: str) -> str:

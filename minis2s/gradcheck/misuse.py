@@ -62,7 +62,9 @@ def refuse_ops_without_a_mask(layer: Any) -> None:
     for path, part in walk(layer, ""):
         if not isinstance(part, Recurrent):
             continue
-        for which, op in (("op", part.op), ("step_op", part.step_op)):
+        for which, op in (("op", getattr(part, "op", None)), ("step_op", getattr(part, "step_op", None))):
+            if op is None:
+                continue
             states = ["h", "c"][: part.state_parts]
             weights = [name for name, p in part.parameters().items() if any(p is w for w in part.weights())]
             wanted = ["x", *states, *weights, "mask", *(["reset_after"] if part.options() else [])]

@@ -5,28 +5,27 @@ hint level holds back is left out in one place, `Report.shown`; all three show w
 """
 
 import json
-import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from minis2s import __version__
 from minis2s.gradcheck.causes import CAUSES, Finding, Place, fault, remark
-from minis2s.gradcheck.glossary import a_kind, counted, explained, is_batch_first
+from minis2s.gradcheck.glossary import (
+    ATTENTION,
+    a_kind,
+    counted,
+    explained,
+    explained_in_prose,
+    is_batch_first,
+)
+from minis2s.gradcheck.hints import shown_block, shown_finding
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
 HINTS = 3  # levels: where, what kind, the formula
 DIFFERS, NOT_ASKED = "differs", "not asked"  # of forward; or RIGHT
-# Parts of a block's note that say more than its verdict, and the level that they need.
-TELLING = (
-    (re.compile(r": it is transposed$|: the sum over the other axes is missing$"), 2),
-    (re.compile(r": the same number of entries in another arrangement$"), 2),
-    (re.compile(r": an epsilon that backward leaves out\?$"), 2),
-    (re.compile(r"^with the setting .*"), 2),  # that it is right without a mask tells the cause
-    (re.compile(r"^running .*"), 1),
-)
 
 
 @dataclass
@@ -131,9 +130,12 @@ class Report:
         if best.confidence == "certain":
             alone = len({c.says for c in self.causes}) == 1
             only = "and no other known one does" if alone else "like some that come to the same"
-            return f"{best.says}: this mistake gives exactly your numbers, {only}"
-        opening = "likely" if best.confidence == "likely" else "perhaps"
-        return "; or ".join([f"{opening} {best.says}", *rivals])
+            text = f"{best.says}: this mistake gives exactly your numbers, {only}"
+        else:
+            opening = "likely" if best.confidence == "likely" else "perhaps"
+            text = "; or ".join([f"{opening} {best.says}", *rivals])
+        names = "; ".join(explained_in_prose(text))
+        return f"{text} ({names})" if names else text
 
     def where_by_blocks(self, guess: Place) -> str:
         """What the verdicts of the blocks alone say about the place."""
@@ -188,12 +190,14 @@ class Report:
         return f"{given}backward needs {line}{lacks}" + (f" ({names})" if names else "")
 
     def names(self) -> str:
-        """What the names in the lines of the best cause mean."""
+        """What the names in the lines of the best cause mean, as far as `why` has not said it."""
         best = self.cause
         if best is None or not best.line:
             return ""
-        axes = is_batch_first(self.kind) and any(word in best.line for word in ("axis", ".T", ".mT"))
-        return explained(best.line, best.wrong, batch_first=axes)
+        said = [text for text in explained(best.line, best.wrong) if text not in self.why()]
+        if is_batch_first(self.kind) and any(word in best.line for word in ("axis", ".T", ".mT")):
+            said.append(ATTENTION)
+        return "; ".join(said)
 
     def hints(self, level: int | None = None) -> list[str]:
         """The hints up to a level (by default the report's own): where, what kind, the formula."""
@@ -271,27 +275,6 @@ class Report:
     def to_json(self) -> str:
         """`to_dict` as JSON text, which can be written as UTF-8 whatever characters a message has."""
         return storable(json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
-
-
-def shown_finding(finding: Finding, hint: int) -> Finding | None:
-    """What of a finding may be shown at a hint level; a fault is never left out, for it makes the verdict."""
-    if finding.level > hint:
-        if finding.ok is not False:
-            return None
-        return Finding(finding.check, False, f"what is wrong needs hint level {finding.level}", level=hint)
-    return finding._replace(
-        cause=finding.cause if hint >= 2 else "", place=finding.place if hint >= 1 else ""
-    )
-
-
-def shown_block(block: Block, hint: int) -> Block:
-    """What of a block may be shown at a hint level: a picture of its entries tells where."""
-    parts = block.note.split("; ")
-    for pattern, level in TELLING:
-        if level > hint:
-            parts = [pattern.sub("", part) for part in parts]
-    note = "; ".join(filter(None, parts))
-    return replace(block, note=note) if hint >= 1 else replace(block, note=note, got=None, expected=None)
 
 
 def in_a_line(block: Block) -> str:

@@ -11,7 +11,14 @@ from minis2s.functional import OPS
 from minis2s.gradcheck import Block, Cause, Finding, Place, Report, check_loss, gradcheck
 from minis2s.gradcheck.changes import Change
 from minis2s.gradcheck.diagnose import in_the_order_of
-from minis2s.gradcheck.glossary import GLOSSARY, a_kind, explained, in_the_plural, in_words_of_a_step
+from minis2s.gradcheck.glossary import (
+    GLOSSARY,
+    a_kind,
+    explained,
+    explained_in_prose,
+    in_the_plural,
+    in_words_of_a_step,
+)
 from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.mutants import MUTANTS, mutated_op
 from minis2s.gradcheck.words import in_words
@@ -257,7 +264,16 @@ def test_names_that_only_the_textbook_has_are_explained():
     attention = Report("f", "attention", [wrong_block()], causes=[
         Cause("axis", "x", "likely", "taken = (dweights * weights).sum(axis=-1)", "taken = dweights.sum(axis=1)")])  # fmt: skip
     assert "arrays have the batch first here" in attention.formula()
-    assert explained("dz = dh * (1 - h[t] ** 2)") == ""
+    assert explained("dz = dh * (1 - h[t] ** 2)") == []
+    # in a sentence too, but once in a report, and no plain word is taken for a name
+    step = gradcheck(changed(OPS["gru_step"], lambda g: g), kind="gru_step")
+    step.blocks[0].verdict = "wrong"
+    step.causes = [
+        Cause("missing factor", "dr lacks the factor zh_n", "likely", "dr = dz_n * zh_n", "dr = dz_n")
+    ]
+    assert step.why() == f"likely dr lacks the factor zh_n ({GLOSSARY['zh_n']})"
+    assert str(step).count(GLOSSARY["zh_n"]) == 1
+    assert explained_in_prose("only the count of real tokens is taken: keep it") == []
     assert all(name in text for name, text in GLOSSARY.items())
 
 
