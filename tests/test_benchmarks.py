@@ -1,8 +1,11 @@
 """The benchmarks compare like with like: what is timed computes the same. No times are tested."""
 
-import importlib.util
+import argparse
+import importlib
+import json
+import subprocess
+import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,14 +20,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def load(monkeypatch):
     """load(NAME): the module benchmarks/NAME.py; the scripts there import each other by name."""
     monkeypatch.syspath_prepend(BENCHMARKS)
-
-    def module(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        return loaded
-
-    return module
+    return importlib.import_module
 
 
 def test_the_engine_of_step_objects_has_our_loss_and_gradients(load):
@@ -52,3 +48,153 @@ def test_the_engine_of_step_objects_has_our_loss_and_gradients(load):
         assert grad.shape == ours[name].shape
         assert np.abs(grad - ours[name]).max() < 1e-9, name
         assert np.abs(ours[name]).max() > 1e-4, name  # not vacuous
+
+
+def small_case(load, *, shortest: int = 3, **options):
+    """A Case of two batches of 4 pairs, with lengths from `shortest` to 7."""
+    cases = load("speed_cases")
+    rng = np.random.default_rng(0)
+    batches = [cases.random_batch(rng, 9, 4, shortest, 7) for _ in range(2)]
+    config = ModelConfig(**{"embed": 5, "hidden": 6, **options})
+    return cases.Case("tiny", config, 9, 9, batches)
+
+
+MODELS = (
+    {"bidirectional": False},
+    {"bidirectional": True},
+    {"cell": "gru", "bidirectional": True},
+    {"layers": 2, "dropout": 0.3},
+    {"layers": 2, "cell": "gru"},
+)
+
+
+@pytest.mark.parametrize("options", MODELS, ids=str)
+def test_torch_has_our_loss_and_gradients(load, options):
+    pytest.importorskip("torch")
+    case = small_case(load, **options)
+    weights, loss, gradients = load("speed_ours").Ours(case).reference()
+    side = load("speed_torch").Torch(case, weights, 0.001, 5.0)
+    errors = side.compare(loss, gradients)
+    blind = {name for name in errors if not errors[name] < 1e-9}
+    assert not blind, errors
+    first = next(name for name in gradients if name.endswith("Wx"))
+    wrong = gradients | {first: 1.001 * gradients[first]}
+    assert max(side.compare(loss, wrong).values()) > 1e-4
+    for batch in side.batches:
+        side.step(batch)  # with dropout, clipping and Adam
+
+
+@pytest.mark.parametrize("endless", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_torch_finds_our_texts(load, cell, endless):
+    pytest.importorskip("torch")
+    case = small_case(load, cell=cell)
+    rng = np.random.default_rng(3)
+    model = Seq2Seq(case.config, 9, 9, rng=rng, dtype=np.float64)
+    weights = {name: a + 0.5 * rng.normal(size=a.shape) for name, a in model.state().items()}
+    beam = load("speed_beam")
+    if endless:
+        weights["decoder.output.b"][beam.EOS] = -1000
+    ours = beam.Beam(case, weights, endless, np.float64)
+    theirs = load("speed_beam_torch").TorchBeam(case, weights, endless)
+    lengths = set()
+    for a, b in zip(ours.batches, theirs.batches, strict=True):
+        for (text, score), (other, other_score) in zip(ours.step(a), theirs.step(b), strict=True):
+            assert text == other
+            assert abs(score - other_score) < 1e-9
+            lengths.add(len(text))
+    assert (len(lengths) == 1) == endless
+
+
+@pytest.mark.parametrize("options", MODELS, ids=str)
+def test_the_floor_multiplies_what_the_model_needs(load, options, monkeypatch):
+    """Multiplications and additions, counted at np.matmul, against the sum on paper."""
+    floor = load("speed_floor")
+    case = small_case(load, **options)
+    side = floor.Floor(case)
+    counted = 0
+    matmul = np.matmul
+
+    def counting(a, b, out):
+        nonlocal counted
+        counted += out.size * a.shape[-1]
+        return matmul(a, b, out=out)
+
+    monkeypatch.setattr(np, "matmul", counting)
+    for batch in side.batches:
+        side.step(batch)
+
+    c, H, V = case.config, case.config.hidden, case.V_target
+    gates = {"lstm": 4, "gru": 3}[c.cell]
+    expected = 0
+    for batch in case.batches:
+        N_source, N = int(batch.src_mask.sum()), int(batch.tgt_mask.sum())
+        rectangle = batch.src.shape[0] * batch.tgt_in.size
+        for n in range(c.layers):
+            D = c.embed if n == 0 else H
+            part = H // 2 if c.bidirectional else H
+            expected += 3 * N_source * (D + part) * gates * part * (2 if c.bidirectional else 1)
+            expected += 3 * N * (D + H) * gates * H
+        expected += 3 * N * (H * H + 2 * H * H + H * V) + 6 * rectangle * H
+    assert counted == expected
+
+
+@pytest.mark.parametrize("options", MODELS, ids=str)
+def test_what_the_caches_must_hold_is_not_more_than_they_hold(load, options):
+    memory = load("speed_memory")
+    case = small_case(load, shortest=7, **options)  # no padding
+    side = memory.Memory(case)
+    must = memory.needed(case.config, case.batches[0], case.V_target)
+    assert 0.7 * side.held() < must <= side.held()
+    assert side.peak() >= must
+
+
+def test_absent_data_are_told(load, capsys, tmp_path):
+    cases = load("speed_cases")
+    assert cases.make_case("cmudict") is None
+    assert cases.make_case("tatoeba", data=tmp_path) is None
+    told = capsys.readouterr().out
+    assert "SKIPPED: cmudict needs --data DIR" in told
+    assert f"SKIPPED: tatoeba needs {tmp_path / 'tatoeba_fra' / 'train.tsv'}" in told
+
+
+def test_batches_without_padding_have_about_as_many_tokens(load):
+    case = small_case(load, shortest=1)
+    flat = load("speed_step").without_padding(case)
+    for ragged, full in zip(case.batches, flat.batches, strict=True):
+        assert ragged.src.shape[1] == full.src.shape[1]
+        for a, b in ((ragged.src_mask, full.src_mask), (ragged.tgt_mask, full.tgt_mask)):
+            assert b.all() and abs(int(a.sum()) - b.size) <= b.shape[1] / 2
+
+
+def run_speed(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "speed.py", *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_step_is_measured_and_drawn(load, tmp_path):
+    """The whole way with three processes, on a tiny model; the times themselves are nobody's business."""
+    case = small_case(load, shortest=7, bidirectional=False)
+    options = argparse.Namespace(rounds=2, rivals=["book"])
+    result, spent = load("speed_step").measure_step(case, 1, options)
+    assert set(spent) == {"ours", "floor", "book"}
+    assert all(len(turns) == 2 and all(t.seconds > 0 for t in turns) for turns in spent.values())
+    assert set(result["ratios"]) == {"floor", "book"}
+    load("speed_plot").plot_step([result], tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").stat().st_size > 1000
+
+
+def test_the_command_prints_and_writes(tmp_path):
+    done = run_speed("start", "--rounds", "1", "--json", str(tmp_path / "speed.json"))
+    assert done.returncode == 0, done.stderr
+    assert "| import minis2s |" in done.stdout
+    report = json.loads((tmp_path / "speed.json").read_text())
+    assert report["machine"]["OPENBLAS_NUM_THREADS"] == "1"
+    assert len(report["start"]) == 7
+
+
+def test_an_unknown_part_is_refused():
+    done = run_speed("stpe")
+    assert done.returncode == 2
+    assert "unknown part 'stpe': choose some of step, threads" in done.stderr
