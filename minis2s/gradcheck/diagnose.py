@@ -24,6 +24,7 @@ from minis2s.gradcheck.hypotheses import (
 )
 from minis2s.gradcheck.kinds import Kind
 from minis2s.gradcheck.places import place_of
+from minis2s.gradcheck.rows import mistakes_with_rows
 from minis2s.gradcheck.trial import Cause, Form, Trial, standard
 
 
@@ -52,6 +53,7 @@ def search(kind: Kind, form: Form, trials: list[Trial], place: Place | None = No
 
     return (
         fitting(itertools.chain(substitutions(function, kind), hypotheses(function, kind, near)))
+        or fitting(mistakes_with_rows(function, kind))
         or fitting(hypotheses(function, kind, near, rare=True))
         or fitting(hypotheses(function, kind, far))
     )

@@ -24,6 +24,7 @@ class Hypothesis(NamedTuple):
     cause: str
     says: str
     change: Callable | None = None  # of the arguments, for mistakes that no single line shows
+    after: Callable | None = None  # (results, arguments, values) -> results, for mistakes in one result
 
 
 # a change whose shapes do not fit, or that asks for something that is not there, is no candidate
@@ -300,7 +301,10 @@ def run_hypothesis(
     function = h.edit.run if h.edit is not None else h.function
     try:
         with np.errstate(all="ignore"):
-            return gradients_of(function(**arguments), kind, form, trial.values)
+            results = function(**arguments)
+            if h.after is not None:
+                results = h.after(results, arguments, trial.values)
+            return gradients_of(results, kind, form, trial.values)
     except CANNOT_RUN:
         return None
 

@@ -13,6 +13,7 @@ from minis2s.gradcheck.causes import Place, remark
 from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
 from minis2s.gradcheck.diagnose import causes_of, search
 from minis2s.gradcheck.hygiene import Run
+from minis2s.gradcheck.kind_check import as_trials, causes_without_a_match
 from minis2s.gradcheck.kinds import KINDS, Kind
 from minis2s.gradcheck.numeric import COMPLEX_STEP, Oracle, richardson, unit_direction
 from minis2s.gradcheck.places import observe_gates, rows_of
@@ -178,7 +179,16 @@ class Visitor:
             return
         node = node_of(call, name, self.calls)
         self.report.place = self.place(node, call, got, true, letters)
-        if not self.report.causes:
+        if self.report.causes:
+            return
+        twice = [c for c in self.calls if c.op.name == call.op.name and c.times_backward > 1]
+        if call.times_backward == 0 and twice:
+            says = (
+                f"backward of {call.op.name} is never called with the cache that its forward made in {call.path}, "
+                f"but twice with that of {twice[0].path}"
+            )
+            self.report.causes = [Cause("stale cache", says, "certain")]
+        else:
             self.report.causes = causes_of_a_connection(self.calls, call, node, got, true, letters)
 
     def place(self, node: str, call: Call, got: np.ndarray, true: np.ndarray, letters: str) -> Place:
@@ -305,8 +315,6 @@ class Visitor:
 
     def diagnose(self, call: Call, kind: Kind, trial: Trial) -> tuple[list[Cause], Place | None]:
         """Causes, from the operation checked on its own and in the model; the place is that in the model."""
-        from minis2s.gradcheck.check import as_trials
-
         options = {"reset_after": trial.values["reset_after"]} if "reset_after" in trial.values else {}
         declared = Form(kind.gates, options)
         form, _ = find_form(kind, trial, declared)
@@ -314,13 +322,13 @@ class Visitor:
             return [], None
         reference = kind.reference(standard(kind, form, trial.values))
         own = as_trials(self.checker, call.op.name, call.op.forward, call.op.backward, kind, declared)
-        trials = [trial, *[t for t in own if t.wrong]]
+        wrong = [t for t in own if t.wrong]
         seen = (
             observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard)
             if "Wx" in trial.values
             else None
         )
-        causes = causes_of(search(kind, form, trials, seen), kind, form, trial, reference)
+        causes = causes_of(search(kind, form, [trial, *wrong], seen), kind, form, trial, reference)
         if causes:
             return causes, next((c.place for c in causes if c.place is not None), seen)
         results = gradients_of(
@@ -329,11 +337,10 @@ class Visitor:
             form,
             trial.values,
         )
-        pairs = {name: (g, results[name]) for name, g in trial.run.gradients.items()}
         for name, block in trial.blocks.items():
-            block.expected = results[name]
-        sizes = {"the batch size B": next(iter(results.values())).shape[1]} if not kind.steps else {}
-        return read_signs(pairs, kind.arguments, sizes), seen
+            block.got, block.expected = trial.run.gradients.get(name), results[name]
+        # on its own an operation shows more: its settings are made for that
+        return causes_without_a_match(self.checker, kind, form, own if wrong else [trial]), seen
 
     # -- weights whose deltas are all right ------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
 from minis2s.gradcheck.causes import Finding, Place, fault, remark
 from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_mask
+from minis2s.gradcheck.operations import check_operations
 from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
@@ -81,6 +82,8 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             report.causes = causes_in(report.findings, wrong=False)
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
             break
+    if not inputs and report.verdict != "wrong":
+        check_operations(checker, report, layer, problems[0][1])
     return report
 
 

@@ -118,7 +118,7 @@ MUTANTS = [
         "dh = dz[t] @ WhT",
         "dh = dh @ WhT",
         "The product with Wh takes dh instead of dz: the derivative of tanh is lost on the way back.",
-        "carry scaled",
+        "wrong derivative",
         "dh",
         step=-2,
     ),
