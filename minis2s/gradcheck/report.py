@@ -5,11 +5,11 @@ hint level holds back is left out in one place, `Report.shown`; all three show w
 """
 
 import json
+import sys
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from minis2s import __version__
 from minis2s.gradcheck.causes import CAUSES, Finding, Place, fault, remark
 from minis2s.gradcheck.glossary import (
     ATTENTION,
@@ -269,7 +269,7 @@ class Report:
             "fast": self.fast,
             "seed": self.seed,
             "seconds": round(self.seconds, 3),
-            "minis2s": __version__,
+            "minis2s": version(),
         }
 
     def to_json(self) -> str:
@@ -291,6 +291,11 @@ def gradients_of(names: list[str]) -> str:
     """The subject of a sentence, with its verb."""
     s, verb = ("", "is") if len(names) == 1 else ("s", "are")
     return f"the gradient{s} of {', '.join(names)} {verb}"
+
+
+def version() -> str:
+    """That of minis2s; the whole package lies above this one, which may not import it, and is loaded by now."""
+    return sys.modules["minis2s"].__version__
 
 
 def storable(text: str) -> str:
