@@ -5,8 +5,9 @@ Three ways, the best that a function allows being chosen by trying it:
 complex step   Im f(x + i h v) / h with h = 1e-20. There is no difference, so nothing cancels: exact to
                rounding (Squire and Trapp 1998). Needs a function that works on complex numbers and
                uses no abs, max or comparison on the way.
-Richardson     central differences at h, h/2 and h/4, combined so that the errors of the orders h^2 and
-               h^4 drop out (Richardson 1911). Works for any smooth function in float64.
+Richardson     central differences at three displacements h, combined so that the errors of the orders
+               h^2 and h^4 drop out (Richardson 1911); h is made shorter until they agree, or rounding
+               is more than what they differ by (Ridders 1982). For any smooth function in float64.
 one-sided      (f(x + h) - f(x)) / h and (f(x) - f(x - h)) / h, to recognize a kink, where the two differ.
 
 Differences are taken of the single terms of the loss and summed afterwards: less cancels that way.
@@ -15,35 +16,101 @@ Differences are taken of the single terms of the loss and summed afterwards: les
 import itertools
 import warnings
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from minis2s.gradcheck.problem import Blocks, Guard, Misbehaved, Problem
+from minis2s.gradcheck.problem import Blocks, Guard, Misbehaved, Problem, TooSlow
 
 EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 1e-20
-STEP = 1e-2  # the largest displacement of Richardson; the others are its halves
-HALVINGS = 2
+STEP = 1e-2  # the largest displacement of Richardson, of numbers up to 1
+SHORTER = 1.9  # each displacement is so much shorter; at halves sin(x / 1e-4) would pass for a slow wave
+MORE = 2  # displacements, besides the first, for one extrapolation
+RUNGS = 50  # displacements that are tried at most for one derivative
+SETTLED = 1e-10  # of the derivative: an error as small as this is worth no further displacement
 MANY = 50_000  # numbers; with more, complex arithmetic is slower than the six real values of Richardson
+# How far a block is moved, in units of its own size, to see whether the loss depends on it at all; and
+# how far all the other blocks are moved before, since one of them may hide it where they are.
+FAR, ELSEWHERE = (0.03, 1.0, 30.0, 1000.0), (0.0, 0.1, 1.0, 3.0)
+
+Direction = np.ndarray | tuple[int, ...]  # of a block's shape, or the index of one entry
+
+
+class Slope(NamedTuple):
+    """A derivative, the error that it may have, and the displacement that gave it.
+
+    nan with an infinite error where no displacement gave a number.
+    """
+
+    value: float
+    noise: float
+    step: float
+
+
+def extrapolated(estimates: list[float]) -> tuple[float, float]:
+    """(f'(0), an estimate of the error left in it) from central differences at h, h/r, h/r^2 ..., r = SHORTER.
+
+    The error of a central difference is a series in h^2, so (r^2 D(h/r) - D(h)) / (r^2 - 1) removes its
+    first term, and the same once more with r^4 the second. The last correction is the error before it was
+    made; what is left is smaller by about the factor by which that correction is smaller than the one
+    before. Where they do not shrink, or the first one changes the derivative much, h is too large for the
+    function and nothing shrinks by a rule. By chance the last may be almost none: the first one's third
+    power says what it could have been. The estimate is four times all that, since it is one.
+    """
+    corrections = [0.0]
+    for m in range(1, len(estimates)):
+        finer, coarser = estimates[1:], estimates[:-1]
+        estimates = [f + (f - c) / (SHORTER ** (2 * m) - 1) for f, c in zip(finer, coarser, strict=True)]
+        corrections.append(abs(estimates[-1] - finer[-1]))
+    before, last = corrections[-2:]
+    value = float(estimates[-1])
+    if not 0 < before <= 0.1 * abs(value):
+        return value, float(4 * last)
+    shrinks = min(1.0, max(last / before, 1e-3))
+    return value, float(4 * (last * shrinks + 2 * before * (before / value) ** 2))
 
 
 def richardson(difference: Callable[[float], float], step: float = STEP) -> tuple[float, float]:
-    """(f'(0), an estimate of the error that the method makes), where difference(s) = f(s) - f(-s).
+    """`extrapolated` for difference(s) = f(s) - f(-s), at h = step and the next shorter ones.
 
-    The error of a central difference is a series in h^2, so (4 D(h/2) - D(h)) / 3 removes its first
-    term, and the same once more with 16 the second. What is left is of the order h^6: the displacement
-    can stay large, where rounding (of the order EPS/h) does no harm. The last correction that was made
-    is an upper estimate of what is left.
+    What is left is of the order h^6: the displacement can stay large, where rounding (of the order
+    EPS/h) does no harm.
     """
-    estimates = [difference(step / 2**k) / (2 * step / 2**k) for k in range(HALVINGS + 1)]
-    change = 0.0
-    for m in range(1, HALVINGS + 1):
-        finer, coarser = estimates[1:], estimates[:-1]
-        corrections = [(f - c) / (4**m - 1) for f, c in zip(finer, coarser, strict=True)]
-        estimates = [f + d for f, d in zip(finer, corrections, strict=True)]
-        change = abs(corrections[-1])
-    # the last correction is of the order h^4; what remains is smaller by about (h/2)^2
-    return float(estimates[0]), float(change) * step
+    return extrapolated([difference(h) / (2 * h) for h in (step / SHORTER**k for k in range(MORE + 1))])
+
+
+def ladder(
+    changes: Callable[[float], tuple[float, float]], step: float, noise: float, usual: float = 0.0
+) -> Slope:
+    """The derivative from that displacement, `step` or a smaller one, whose extrapolations agree best.
+
+    changes(s) = f(s) - f(-s) and f(s) + f(-s) - 2 f(0), or nan where the function cannot be computed that
+    far away. noise: of one value of f. usual: a size of derivative that is worth measuring; what is smaller
+    than SETTLED times it is settled. Smooth functions are settled at once, which costs six values; each
+    further displacement costs two.
+    """
+    best = Slope(float("nan"), float("inf"), step)
+    estimates: list[float] = []
+    bend_before = 0.0
+    for _ in range(RUNGS):
+        change, bend = changes(step)
+        if not np.isfinite(change):  # beyond the border of where f is defined
+            estimates, step = [], step / 8
+            continue
+        estimates = [*estimates[-MORE:], change / (2 * step)]
+        # a bend grows with the step; one as large at the shorter step is a peak that both sides lie beyond
+        beyond = abs(bend) > 16 * noise and abs(bend_before) < 1.5 * abs(bend)
+        bend_before = bend
+        if len(estimates) > MORE and not beyond:
+            value, error = extrapolated(estimates)
+            rounding = noise / step
+            if error + rounding < best.noise:
+                best = Slope(value, error + rounding, step * SHORTER**MORE)
+            if error <= max(rounding, SETTLED * max(abs(value), usual)) or rounding > best.noise:
+                break
+        step /= SHORTER
+    return best
 
 
 class Oracle:
@@ -57,11 +124,19 @@ class Oracle:
     ):
         self.problem, self.douts, self.guard = problem, douts, guard
         self.blocks: Blocks = {name: x.astype(np.float64) for name, x in problem.blocks.items()}
-        terms = self.terms(self.blocks)
-        self.value = float(terms.sum())
-        self.size = float(np.abs(terms).sum())  # rounding of the loss is EPS times this
+        self.copies = False  # whether forward gets copies of the blocks
+        self.here = self.terms(self.blocks)
+        if any((x != problem.blocks[name]).any() for name, x in self.blocks.items()):  # it changes its inputs
+            self.copies = True
+            self.blocks = {name: x.astype(np.float64) for name, x in problem.blocks.items()}
+            self.here = self.terms(self.blocks)
+        self.value = float(self.here.sum())
+        self.size = float(np.abs(self.here).sum())  # rounding of the loss is EPS times this
         self.calls = 0
         self.step, self.value_noise = STEP, EPS * self.size
+        # by block: the displacement that fitted last, and the largest derivative that was seen
+        self.steps: dict[str, float] = {}
+        self.largest: dict[str, float] = {}
         size = sum(x.size for x in self.blocks.values())
         self.complex = (
             {} if size > MANY else {name: x.astype(np.complex128) for name, x in self.blocks.items()}
@@ -70,19 +145,25 @@ class Oracle:
             "complex step" if self.complex and self.complex_step_works(rng) else "Richardson"
         )
         if self.method == "Richardson":
-            self.value_noise = max(self.value_noise, self.measured_noise(rng))
-            if self.value_noise > 1e-11 * self.size:  # computed in float32 somewhere inside
-                self.step = 10 * STEP
+            coarse = self.noise_of_dtype()
+            self.value_noise = max(self.value_noise, coarse, self.measured_noise(rng))
+            if self.noisy:
+                self.step = (100 if coarse > 1e-5 * self.size else 10) * STEP  # in float16
 
     @property
     def noisy(self) -> bool:
-        """Whether the values have much more noise than float64 explains."""
-        return self.value_noise > 1e-11 * self.size
+        """Whether the values have much more noise than float64 explains: something is float32 inside.
+
+        A loss that is itself no more than rounding, as the sum of a layer norm, is not meant.
+        """
+        reach = max((scale_of(x) for x in self.blocks.values()), default=1.0)
+        nothing = self.size <= 1e3 * self.value_noise <= 1e6 * EPS * reach
+        return self.value_noise > 1e-11 * self.size and not nothing
 
     def terms(self, blocks: Blocks) -> np.ndarray:
         """The terms of the loss, one for each number in the outs."""
         with self.guard.watching("forward"):
-            outs, _ = self.problem.forward(blocks)
+            outs = self.outs(blocks)
             parts = [
                 np.asarray(out).reshape(-1) * dout.reshape(-1)
                 for out, dout in zip(outs, self.douts, strict=False)
@@ -90,27 +171,52 @@ class Oracle:
             ]
         return np.concatenate(parts) if parts else np.zeros(1)
 
-    def moved(self, name: str, x: np.ndarray) -> np.ndarray:
+    def outs(self, blocks: Blocks) -> list:
+        return self.problem.forward({n: x.copy() for n, x in blocks.items()} if self.copies else blocks)[0]
+
+    def terms_or_nan(self, blocks: Blocks) -> np.ndarray:
+        """`terms` away from the inputs of the problem, where the function may not be defined: nan there."""
         self.calls += 1
-        return self.terms({**self.blocks, name: x})
+        try:
+            return self.terms(blocks)
+        except TooSlow:
+            raise
+        except Misbehaved as error:
+            if isinstance(error.__cause__, SystemExit):
+                raise
+            return np.full(self.here.shape, np.nan)
+
+    def moved(self, name: str, direction: Direction, step: float) -> np.ndarray:
+        """The terms with one block moved by `step` along a direction."""
+        x = self.blocks[name]
+        if isinstance(direction, tuple):
+            x = x.copy()
+            x[direction] += step
+        else:
+            x = x + step * direction
+        return self.terms_or_nan({**self.blocks, name: x})
 
     # -- one derivative along a direction ----------------------------------------------------------
 
-    def along(self, name: str, direction: np.ndarray) -> tuple[float, float]:
-        """The derivative of the loss along a direction of one block, and the noise in that number."""
+    def along(self, name: str, direction: Direction) -> tuple[float, float]:
+        """The derivative of the loss along a direction of one block, and the noise in that number.
+
+        (nan, inf) where it cannot be measured.
+        """
         if self.method == "complex step":
-            return self.complex_along(name, direction)
+            return self.complex_slope({name: direction})
         return self.real_along(name, direction)
 
-    def complex_along(self, name: str, direction: np.ndarray) -> tuple[float, float]:
-        return self.complex_slope({name: direction})
-
-    def complex_slope(self, directions: Blocks) -> tuple[float, float]:
+    def complex_slope(self, directions: dict[str, Direction]) -> tuple[float, float]:
         """The derivative along directions of several blocks at once, and the noise in it."""
         # all blocks are made complex: an array that takes its dtype from another block would drop the rest
         blocks = dict(self.complex)
         for name, direction in directions.items():
-            blocks[name] = blocks[name] + 1j * COMPLEX_STEP * direction
+            if isinstance(direction, tuple):
+                blocks[name] = blocks[name].copy()
+                blocks[name][direction] += 1j * COMPLEX_STEP
+            else:
+                blocks[name] = blocks[name] + 1j * COMPLEX_STEP * direction
         self.calls += 1
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
@@ -118,18 +224,50 @@ class Oracle:
         if not np.iscomplexobj(terms):
             raise Misbehaved("forward turns complex numbers into real ones")
         slopes = terms.imag / COMPLEX_STEP
+        if not np.isfinite(slopes).all():
+            return float("nan"), float("inf")
         # what cancels inside the function leaves rounding of the size of its values behind
         reach = max(float(np.abs(self.blocks[name]).max(initial=0)) for name in directions)
         return float(slopes.sum()), EPS * (float(np.abs(slopes).sum()) + self.size / max(reach, 1.0))
 
-    def real_along(self, name: str, direction: np.ndarray, step: float | None = None) -> tuple[float, float]:
-        x, step = self.blocks[name], self.step if step is None else step
+    def real_along(self, name: str, direction: Direction) -> tuple[float, float]:
+        x = self.blocks[name]
+        at = abs(float(x[direction])) if isinstance(direction, tuple) else scale_of(x)
+        longest = self.step * max(1.0, at)
+        first = min(longest, 16 * self.steps.get(name, longest))  # a neighbour needs about the same
 
-        def difference(s: float) -> float:
-            return float((self.moved(name, x + s * direction) - self.moved(name, x - s * direction)).sum())
+        def changes(s: float) -> tuple[float, float]:
+            change, bend = self.changes(self.moved(name, direction, s), self.moved(name, direction, -s))
+            if isinstance(direction, tuple):  # by how much the number really moved
+                actual = float((x[direction] + s) - (x[direction] - s))
+                change *= 2 * s / actual if actual else float("nan")
+            return change, bend
 
-        slope, error = richardson(difference, step)
-        return slope, error + 4 * self.value_noise / step
+        usual = self.largest.get(name, 0.0)
+        slope = ladder(changes, first, self.value_noise, usual)
+        if first < longest and not slope.noise <= 10 * SETTLED * max(abs(slope.value), usual):
+            # that neighbour was an exception, as one beside a kink is
+            slope = min(slope, ladder(changes, longest, self.value_noise, usual), key=lambda s: s.noise)
+        if not np.isfinite(slope.value):
+            return slope.value, slope.noise
+        self.steps[name] = slope.step
+        self.largest[name] = max(self.largest.get(name, 0.0), abs(slope.value))
+        # moved numbers are rounded, too
+        return slope.value, slope.noise + 4 * EPS * at * abs(slope.value) / slope.step
+
+    def changes(self, right: np.ndarray, left: np.ndarray) -> tuple[float, float]:
+        """Of the terms on both sides of the inputs: what `ladder` wants to know."""
+        return change_of(right, left), change_of(right, self.here) + change_of(left, self.here)
+
+    def noise_of_dtype(self) -> float:
+        """The noise of a loss of outs that hold less than float64 does.
+
+        The values on a short line show nothing of it: in float16 they are all the same.
+        """
+        with self.guard.watching("forward"):
+            dtypes = [np.asarray(out).dtype for out in self.outs(self.blocks)]
+        eps = max((float(np.finfo(d).eps) for d in dtypes if d.kind == "f"), default=EPS)
+        return 0.0 if eps <= EPS else eps / 4 * float(np.sqrt((self.here.astype(np.float64) ** 2).sum()))
 
     def measured_noise(self, rng: np.random.Generator) -> float:
         """The noise of one value of the loss, from values on a short line of points.
@@ -137,14 +275,20 @@ class Oracle:
         Over so short a line the function is straight, and its third differences are nothing but noise:
         their root mean square is sqrt(20) times it (Moré and Wild 2011, section 2).
         """
-        directions = {name: unit_direction(x, rng) for name, x in self.blocks.items()}
-        values = [
-            float(
-                self.terms({name: x + n * 1e-6 * directions[name] for name, x in self.blocks.items()}).sum()
-            )
-            for n in range(8)
-        ]
-        return float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
+        # each number in proportion to itself: small ones stay on their side of zero, where a kink or a
+        # border may be
+        directions = {
+            name: (np.abs(x) if x.any() else 1.0) * unit_direction(x, rng) for name, x in self.blocks.items()
+        }
+        for spacing in (1e-6, 1e-9):
+            points = [
+                {name: x + n * spacing * directions[name] for name, x in self.blocks.items()}
+                for n in range(8)
+            ]
+            values = [float(self.terms_or_nan(point).sum()) for point in points]
+            if np.isfinite(values).all():
+                return float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
+        return 0.0  # the border of its domain is that near
 
     def complex_step_works(self, rng: np.random.Generator) -> bool:
         """Does the complex step give, along a random direction of all blocks, what differences give?"""
@@ -156,16 +300,15 @@ class Oracle:
                 raise
             return False
 
-        def difference(s: float) -> float:
+        def changes(s: float) -> tuple[float, float]:
             left, right = (
-                self.terms({name: x + sign * s * directions[name] for name, x in self.blocks.items()})
+                self.terms_or_nan({name: x + sign * s * directions[name] for name, x in self.blocks.items()})
                 for sign in (-1, 1)
             )
-            return float((right - left).sum())
+            return self.changes(right, left)
 
-        slope, error = richardson(difference)
-        noise = error + 4 * EPS * self.size / STEP
-        return abs(exact - slope) <= 1e-6 * max(abs(exact), abs(slope)) + 1e3 * noise
+        slope = ladder(changes, STEP, self.value_noise)
+        return abs(exact - slope.value) <= 1e-6 * max(abs(exact), abs(slope.value)) + 1e3 * slope.noise
 
     # -- a whole block -----------------------------------------------------------------------------
 
@@ -178,22 +321,21 @@ class Oracle:
         """
         x = self.blocks[name]
         gradient, noise = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-        direction = np.zeros(x.shape)
         for index in np.ndindex(x.shape) if indices is None else indices:
-            direction[index] = 1
-            gradient[index], noise[index] = self.along(name, direction)
-            direction[index] = 0
+            gradient[index], noise[index] = self.along(name, index)
         return gradient, noise
 
     # -- second opinions ---------------------------------------------------------------------------
 
-    def one_sided(self, name: str, direction: np.ndarray, step: float) -> tuple[float, float]:
-        """The slopes to the left and to the right: they differ at a kink, however small the step."""
-        x = self.blocks[name]
-        here = self.terms(self.blocks)
-        left = float((here - self.moved(name, x - step * direction)).sum()) / step
-        right = float((self.moved(name, x + step * direction) - here).sum()) / step
-        return left, right
+    def one_sided(self, name: str, direction: Direction, step: float) -> tuple[np.ndarray, np.ndarray]:
+        """The slopes of every term to the left and to the right: they differ at a kink, however small
+        the step. A bend of the function alone makes no difference: its order is removed."""
+        sides = []
+        with np.errstate(all="ignore"):
+            for s in (-step, step):
+                once, twice = (self.moved(name, direction, n * s) - self.here for n in (1, 2))
+                sides.append((4 * once - twice) / (2 * s))
+        return sides[0], sides[1]
 
     def taylor_slope(self, name: str, direction: np.ndarray, slope: float) -> float | None:
         """How fast |f(x + h v) - f(x) - h slope| shrinks with h: with h^2 (2.0) if `slope` is the
@@ -202,18 +344,45 @@ class Oracle:
         The exponent is the steepest one seen between neighbouring h, from those above rounding; None
         where all remainders are rounding, which is so for a linear function with a right slope.
         """
-        x = self.blocks[name]
-        here = self.terms(self.blocks)
         steps = [0.1 / 4**k for k in range(6)]
         floor = 64 * max(self.value_noise, EPS * abs(slope) * steps[0])
-        remainders = [
-            abs(float((self.moved(name, x + h * direction) - here).sum()) - h * slope) for h in steps
-        ]
-        pairs = [(a, b) for a, b in itertools.pairwise(remainders) if b > floor]
+        remainders = [abs(change_of(self.moved(name, direction, h), self.here) - h * slope) for h in steps]
+        pairs = [(a, b) for a, b in itertools.pairwise(remainders) if b > floor and np.isfinite(a)]
         if not pairs:
             return None
         a, b = pairs[-1]  # the smallest steps: the leading term of the remainder rules there
-        return float(np.log(a / b) / np.log(4))
+        return float(np.log(a / b) / np.log(4)) if a > 0 else None
+
+    def ignores(self, name: str, rng: np.random.Generator) -> bool:
+        """Whether the loss does not depend on a block at all: moved far, and wherever the other blocks
+        are, it leaves the loss as it is but for rounding."""
+        x = self.blocks[name]
+        noise = max(self.value_noise, self.measured_noise(rng))
+        for far in ELSEWHERE:
+            there = {
+                n: o if n == name or not far else o + far * scale_of(o) * rng.standard_normal(o.shape)
+                for n, o in self.blocks.items()
+            }
+            before = self.terms_or_nan(there)
+            for t in FAR:
+                moved = x + t * scale_of(x) * rng.standard_normal(x.shape)
+                change = change_of(self.terms_or_nan({**there, name: moved}), before)
+                rounding = 64 * max(1.0, t) * (noise + EPS * float(np.abs(before).sum()))
+                if not abs(change) <= rounding:  # nan does not prove anything either
+                    return False
+        return True
+
+
+def change_of(after: np.ndarray, before: np.ndarray) -> float:
+    """The sum of the differences; nan, and no warning, where something is infinite."""
+    with np.errstate(all="ignore"):
+        return float((after - before).sum())
+
+
+def scale_of(x: np.ndarray) -> float:
+    """The usual size of a block's numbers; 1 where they are all zero and say nothing."""
+    largest = float(np.abs(x).max(initial=0))
+    return largest * float(np.sqrt(((x / largest) ** 2).mean())) if largest else 1.0
 
 
 def unit_direction(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
