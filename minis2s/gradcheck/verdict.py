@@ -115,7 +115,7 @@ def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generato
         name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], run.dtype, usual
     )
     block.index = None
-    if block.verdict == WRONG and oracle.method == "Richardson" and not oracle.noisy:
+    if block.verdict == WRONG and may_be_a_kink(oracle, gradient):
         if gradient.size <= FEW_ENTRIES:
             return judge_entries(name, run, oracle, rng)  # perhaps the direction steps over a kink
         scale = max(abs(analytic), abs(numeric), usual)
@@ -147,7 +147,7 @@ def judge_entries(name: str, run: Run, oracle: Oracle, rng: np.random.Generator)
         indices = [tuple(map(int, np.unravel_index(n, got.shape))) for n in sorted(chosen)]
     expected, noise = oracle.gradient(name, indices)
     block = compared(name, got, expected, noise, run)
-    if block.verdict == WRONG and oracle.method == "Richardson" and not oracle.noisy:
+    if block.verdict == WRONG and may_be_a_kink(oracle, got):
         block = look_for_kinks(block, got, expected, noise, oracle, run, rng)
     if along is not None and along.verdict != RIGHT and block.verdict != WRONG:
         block = along
@@ -252,6 +252,10 @@ def settled_zero(block: Block, got: np.ndarray, oracle: Oracle, rng: np.random.G
         return block
     note = f"the loss does not depend on {block.name} at all here: zero is right"
     return dataclasses.replace(block, verdict=VACUOUS, proven=True, note=note)
+
+
+def may_be_a_kink(oracle: Oracle, got: np.ndarray) -> bool:
+    return oracle.method == "Richardson" and not oracle.noisy and bool(np.isfinite(got).all())
 
 
 def at_kink(name: str, direction: Direction, value: float, scale: float, oracle: Oracle) -> str:

@@ -505,6 +505,13 @@ def test_on_the_border_of_its_domain_a_function_cannot_be_judged():
         assert check(1.001).verdict == "wrong"  # the others are judged
 
 
+@pytest.mark.parametrize("size", [3, 500])
+@pytest.mark.parametrize("fast", [False, True], ids=["every entry", "one direction"])
+def test_nan_on_the_border_is_wrong(size, fast):
+    report = elementwise(lambda x: x.real**1.5, lambda x: np.nan * x, np.zeros(size), fast=fast)
+    assert verdicts(report) == {"x": "wrong"} and "the gradient of x is nan" in said(report)
+
+
 def test_a_border_that_the_second_call_of_forward_would_cross_is_remarked():
     def picky(x):
         if abs(np.real(x).sum() - 1) > 1e-3:
