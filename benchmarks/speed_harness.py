@@ -128,9 +128,9 @@ class Ratio(NamedTuple):
         return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def ratio(a: Sequence[Turn], b: Sequence[Turn]) -> Ratio:
-    """The seconds of `a` over those of `b`."""
-    pairs = [x.seconds / y.seconds for x, y in zip(a, b, strict=True)]
+def ratio(a: Sequence[Turn], b: Sequence[Turn], clock: str = "seconds") -> Ratio:
+    """The time of `a` over that of `b`. clock "cpu": in processor time, which knows of no waiting."""
+    pairs = [getattr(x, clock) / getattr(y, clock) for x, y in zip(a, b, strict=True)]
     return Ratio(*(float(q) for q in np.quantile(pairs, (0.25, 0.5, 0.75))))
 
 
