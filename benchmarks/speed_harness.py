@@ -51,9 +51,12 @@ def serve(connection: Connection, where: str, arguments: tuple) -> None:
     module, _, name = where.partition(":")
     # imported by name, here: our side must run as it does without torch
     side = getattr(importlib.import_module(module), name)(*arguments)
-    while (question := connection.recv()) is not None:
-        method, inputs = question
-        connection.send(turn(side, *inputs) if method == "turn" else getattr(side, method)(*inputs))
+    try:
+        while (question := connection.recv()) is not None:
+            method, inputs = question
+            connection.send(turn(side, *inputs) if method == "turn" else getattr(side, method)(*inputs))
+    except (EOFError, BrokenPipeError):
+        return  # whoever asked has been stopped
 
 
 class Side:

@@ -107,9 +107,7 @@ def gradient(model: TorchModel, batch: TorchBatch) -> float:
     """Sets every gradient; returns the loss."""
     model.zero_grad()
     logits = model(batch)
-    loss = nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch.tgt_out.T.flatten(), ignore_index=PAD
-    )  # fmt: skip
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch.tgt_out.T.flatten(), ignore_index=PAD)
     loss.backward()
     return loss.item()
 
@@ -183,10 +181,13 @@ def as_torch(name: str, ours: Weights) -> np.ndarray | None:
         path += "backwards."
     elif path + "forwards.Wx" in ours:
         path += "forwards."
-    lstm = path + "b" in ours
-    if part == "bias" and lstm and side == "hh":
-        return None
-    key = {"weight": "W", "bias": "b"}[part] + ("" if part == "bias" and lstm else side.replace("ih", "x").replace("hh", "h"))  # fmt: skip
+    lstm = path + "b" in ours  # a GRU has two biases, bx and bh
+    if lstm and part == "bias":
+        if side == "hh":
+            return None
+        key = "b"
+    else:
+        key = {"weight": "W", "bias": "b"}[part] + {"ih": "x", "hh": "h"}[side]
     gates = GATES["lstm" if lstm else "gru"]
     blocks = np.split(ours[path + key].T, len(gates))
     return np.concatenate([blocks[n] for n in gates])
