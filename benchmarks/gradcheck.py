@@ -57,7 +57,8 @@ SAME = (
 SAME_NODES = (
     {"dmemory", "dkeys", "dvalues"},
     {"dh", "dc", "dh0", "dc0"},
-    {"dh_prev", "dh0", "dh"},
+    {"dh_prev", "dh0", "dh"},  # the state before a step
+    {"dc_prev", "dc0", "dc"},
     {"dattentional", "dfeed", "dout"},
     {"dloss", "dlogits"},
     {"dscores", "dquery", "dprojected"},

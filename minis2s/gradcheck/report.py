@@ -63,11 +63,13 @@ class Report:
         verdicts = {block.verdict for block in self.blocks}
         if verdicts & {WRONG, MISSING} or any(f.ok is False for f in self.findings):
             return WRONG
-        return RIGHT if verdicts == {RIGHT} else UNCLEAR
+        # a gradient that is zero for every input is right, but nothing but zeros proves nothing
+        counted = {b.verdict for b in self.blocks if not (b.verdict == VACUOUS and b.proven)}
+        return RIGHT if counted == {RIGHT} else UNCLEAR
 
     @property
     def ok(self) -> bool:
-        """True only if every block was judged, and right. Of backward alone; see `forward`."""
+        """True only if every block was judged, and right (zero, where zero is proven to be right). Of backward alone; see `forward`."""
         return self.verdict == RIGHT
 
     @property
@@ -107,6 +109,8 @@ class Report:
         if self.place is None or self.hint < 1:
             return ""
         node = self.place.node
+        if self.worst is None:
+            return f"the numbers are right; the fault lies where {self.place} is made"
         if self.place.guessed:
             return self.where_by_blocks(self.place)
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
@@ -127,7 +131,9 @@ class Report:
         best = self.causes[0]
         says = dict.fromkeys(c.says for c in self.causes if c.confidence == best.confidence)
         rivals = [s for s in says if s != best.says][:2]
-        if best.confidence == "certain":
+        if best.confidence == "certain" and self.worst is None:
+            text = best.says  # a fault of behaviour, which was seen; there are no numbers to explain
+        elif best.confidence == "certain":
             alone = len({c.says for c in self.causes}) == 1
             only = "and no other known one does" if alone else "like some that come to the same"
             text = f"{best.says}: this mistake gives exactly your numbers, {only}"
@@ -281,7 +287,7 @@ def in_a_line(block: Block) -> str:
     """A block in one line of text; both values with the same number of digits."""
     if block.verdict in (MISSING, VACUOUS):
         return str(block)
-    place = block.name if block.index is None else f"{block.name}[{', '.join(map(str, block.index))}]"
+    place = block.name if not block.index else f"{block.name}[{', '.join(map(str, block.index))}]"
     text = f"{place}: {block.verdict}: relative error {block.error:.1e}"
     text += f", backward says {block.analytic:#.10g}, differences say {block.numeric:#.10g}"
     return f"{text} ({block.note})" if block.note else text

@@ -219,6 +219,7 @@ def test_zero_is_proven_right_where_the_loss_does_not_depend_on_a_block(fast, ex
     report = gradcheck((softmax_layer, backward), X, W, np.array(0.3), fast=fast)
     assert verdicts(report) == {"x": "right", "W": "right", "b": "vacuous"}
     assert [b.name for b in report.blocks if b.proven] == ["b"]
+    assert report.ok and report.verdict == "right"
     assert block(report, "b").note == "the loss does not depend on b at all here: zero is right"
 
 
