@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from minis2s.gradcheck.causes import Place
+from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kind_check import check_kind
-from minis2s.gradcheck.kinds import KINDS, Kind
+from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.problem import Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.trial import Form
@@ -55,7 +56,7 @@ def operations_of(layer, called: list[Call]) -> Iterator[tuple[str, Op, Kind, Fo
     ]
     seen = set()
     for path, owner, name, op in [*reversed(held), *((c.path, None, "", c.op) for c in reversed(called))]:
-        kind = KINDS.get(op.name) or kind_of_the_default(owner, name)
+        kind = KINDS.get(op.name) or (kind_of_the_default(owner, name) if owner is not None else None)
         if kind is None:
             continue
         options = {"reset_after": owner.reset_after} if hasattr(owner, "reset_after") else {}

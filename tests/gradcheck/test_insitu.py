@@ -11,7 +11,7 @@ from minis2s.gradcheck.model import batch_for
 from minis2s.gradcheck.mutants import MUTANTS, planted
 from minis2s.gradcheck.watch import LAYER_METHODS, Watch, walk
 from minis2s.models import ModelConfig, Seq2Seq
-from minis2s.nn import GRU, LSTM, Linear
+from minis2s.nn import GRU, LSTM, Layer, Linear
 from minis2s.op import Op
 
 MODELS = {
@@ -163,6 +163,8 @@ def test_an_operation_handed_in_is_of_the_kind_of_the_one_that_it_replaces():
         dx, *rest = F.lstm_step.backward(douts, cache)
         return 2 * dx, *rest
 
+    mine = Op("mine", F.lstm.forward, F.lstm.backward)
+    assert gradcheck(LSTM(3, 4, rng=np.random.default_rng(0), op=mine)).ok
     layer = LSTM(3, 4, rng=np.random.default_rng(0), step_op=Op("mine", F.lstm_step.forward, forgetful))
     report = gradcheck(layer)  # runs whole sequences only: the step is not called
     assert report.verdict == "wrong" and report.place.node == "dx", str(report)
@@ -376,3 +378,66 @@ def test_a_layer_alone_can_be_watched():
     np.testing.assert_array_equal(call.outs[0], out)
     np.testing.assert_array_equal(call.dins[2], np.full(2, 4.0))
     assert not set(LAYER_METHODS) & set(vars(layer))
+
+
+# -- steep functions ------------------------------------------------------------------------------------
+
+
+def bias_of_one_row(dout, cache):
+    dx, dW, db = F.linear.backward(dout, cache)
+    return dx, dW, dout.reshape(-1, dout.shape[-1])[0]
+
+
+def weight_doubled(dout, cache):
+    dx, dW, db = F.linear.backward(dout, cache)
+    return dx, 2 * dW, db
+
+
+class Steep(Layer):
+    """sin(1000 (x W1 + b1)) W2 + b2; the sine takes the real part, so that the complex step does not work."""
+
+    def __init__(self, backward):
+        rng = np.random.default_rng(0)
+        self.first = Linear(3, 4, rng=rng, op=Op("linear", F.linear.forward, backward))
+        self.second = Linear(4, 2, rng=rng)
+        self.wave = Op("wave", lambda z: (np.sin(1000 * z.real), z), self.wave_backward)
+
+    @staticmethod
+    def wave_backward(da, z):
+        return 1000 * np.cos(1000 * z) * da
+
+    def forward(self, x):
+        z, first = self.first.forward(x)
+        a, wave = self.wave.forward(z)
+        out, second = self.second.forward(a)
+        return out, (first, wave, second)
+
+    def backward(self, dout, cache):
+        first, wave, second = cache
+        return self.first.backward(self.wave.backward(self.second.backward(dout, second), wave), first)
+
+
+def test_a_right_layer_with_a_steep_function_is_right():
+    assert gradcheck(Steep(F.linear.backward), np.random.default_rng(1).standard_normal((3, 3))).ok
+
+
+@pytest.mark.parametrize(
+    ("backward", "node", "cause"),
+    [(bias_of_one_row, "db", "batch sum"), (weight_doubled, "dW", "scale")],
+)
+def test_a_steep_function_before_the_mistake_is_not_blamed(backward, node, cause):
+    report = gradcheck(Steep(backward), np.random.default_rng(1).standard_normal((3, 3)))
+    assert report.verdict == "wrong" and report.oracle == "Richardson"
+    assert (report.place.layer, report.place.node) == ("first", node), str(report)
+    assert report.cause.cause == cause, str(report)
+
+
+def test_a_mistake_in_a_steep_function_is_found():
+    class Flat(Steep):
+        @staticmethod
+        def wave_backward(da, z):
+            return 1000 * da
+
+    report = gradcheck(Flat(F.linear.backward), np.random.default_rng(1).standard_normal((3, 3)))
+    assert report.verdict == "wrong"
+    assert report.place.node == "dinput 0", str(report)  # an operation of no known kind
