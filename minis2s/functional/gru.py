@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from minis2s.backend import Array, xp_of
 from minis2s.functional.activations import sigmoid_
+from minis2s.functional.one_hot import is_ids, one_hot
 from minis2s.op import Op
 
 
@@ -126,7 +127,7 @@ def gru_step_backward(dh: Array, cache: GRUStepCache) -> tuple[Array, ...]:
 
 
 class GRUCache(NamedTuple):
-    x: Array  # (T, B, D)     inputs
+    x: Array  # (T, B, D)     inputs, or ids (T, B)
     hs: Array  # (T+1, B, H)   hidden states; hs[0] is the initial one, hs[t + 1] follows step t
     gates: Array  # (T, B, 3H)    r, u, n side by side, after their activations
     zh_n: Array | None  # (T, B, H)     h_prev Wh_n + bh_n, what r scales; None when reset before
@@ -148,7 +149,8 @@ def gru_forward(
     """A GRU over a whole sequence: `gru_step_forward` for t = 0 ... T-1.
 
     Shapes: x (T, B, D); h0 (B, H); Wx (D, 3H); Wh (H, 3H); bx, bh (3H,); mask (T, B) or None.
-    A step whose mask is False hands h on unchanged.
+    A step whose mask is False hands h on unchanged. x may be ids (T, B) below D: they stand for
+    one-hot rows, whose product with Wx is a row of Wx.
 
     Returns ((hs (T, B, H), h_last (B, H)), cache).
 
@@ -157,13 +159,13 @@ def gru_forward(
     one product a step; reset-before needs two, the second waiting for the first.
     """
     xp = xp_of(x)
-    T, B, D = x.shape
+    T, B = x.shape[:2]
     H = h0.shape[1]
-    hs = xp.empty((T + 1, B, H), dtype=x.dtype)
-    zh_n = xp.empty((T, B, H), dtype=x.dtype) if reset_after else None
+    hs = xp.empty((T + 1, B, H), dtype=Wh.dtype)
+    zh_n = xp.empty((T, B, H), dtype=Wh.dtype) if reset_after else None
     hs[0] = h0
     # zx = x Wx + bx, and bh where it only adds to it
-    z = x.reshape(T * B, D) @ Wx
+    z = Wx[x.reshape(T * B)] if is_ids(x) else x.reshape(T * B, -1) @ Wx
     z += bx
     z[:, : 2 * H] += bh[: 2 * H]
     if not reset_after:
@@ -201,7 +203,7 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     """Backpropagation through time: `gru_step_backward` for t = T-1 ... 0.
 
     Shapes: dout = (dhs (T, B, H), dh_last (B, H)), each may be None for zero.
-    Returns (dx, dh0, dWx, dWh, dbx, dbh), each in the shape of what it belongs to.
+    Returns (dx, dh0, dWx, dWh, dbx, dbh), each in the shape of what it belongs to; dx is None for ids.
 
     At step t, dh is the whole gradient of the state after it: from the output at t, and from
     every later step through the state. The products for the weights and for x need no
@@ -210,8 +212,8 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     dhs, dh_last = dout
     x, hs, gates, zh_n, Wx, Wh, mask = cache
     xp = xp_of(x)
-    T, B, D = x.shape
-    H = hs.shape[2]
+    T, B = x.shape[:2]
+    D, H = len(Wx), hs.shape[2]
     r, u, n = gates[..., :H], gates[..., H : 2 * H], gates[..., 2 * H :]
     reset_after = zh_n is not None
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
@@ -257,7 +259,10 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
             dh += dh_carried
     # zx = x Wx + bx, for all steps at once
     dzx_flat = dzx.reshape(T * B, 3 * H)
-    dx = (dzx_flat @ Wx.T).reshape(T, B, D)
+    if is_ids(x):
+        dx, x = None, one_hot(x, D, dzx.dtype)  # ids have no gradient
+    else:
+        dx = (dzx_flat @ Wx.T).reshape(T, B, D)
     dWx = x.reshape(T * B, D).T @ dzx_flat
     dbx = dzx_flat.sum(axis=0)
     h_prev = hs[:-1].reshape(T * B, H)

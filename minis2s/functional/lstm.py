@@ -14,6 +14,7 @@ import numpy as np
 
 from minis2s.backend import Array, xp_of
 from minis2s.functional.activations import sigmoid_
+from minis2s.functional.one_hot import is_ids, one_hot, rows_of
 from minis2s.op import Op
 
 
@@ -105,7 +106,7 @@ def lstm_step_backward(dout: tuple[Array | None, Array | None], cache: LSTMStepC
 
 
 class LSTMCache(NamedTuple):
-    x: Array  # (T, B, D)     inputs
+    x: Array  # (T, B, D)     inputs, or ids (T, B)
     hs: Array  # (T+1, B, H)   hidden states; hs[0] is the initial one, hs[t + 1] follows step t
     cs: Array  # (T+1, B, H)   cell states, likewise
     gates: Array  # (T, 4, B, H)  i, f, o, g of each step, after their activations
@@ -121,7 +122,8 @@ def lstm_forward(
     """An LSTM over a whole sequence: `lstm_step_forward` for t = 0 ... T-1.
 
     Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4H); Wh (H, 4H); b (4H,); mask (T, B) or None.
-    A step whose mask is False hands h and c on unchanged.
+    A step whose mask is False hands h and c on unchanged. x may be ids (T, B) below D: they stand
+    for one-hot rows, whose product with Wx is a row of Wx.
 
     Returns ((hs (T, B, H), h_last (B, H), c_last (B, H)), cache).
 
@@ -131,17 +133,20 @@ def lstm_forward(
     array in one piece.
     """
     xp = xp_of(x)
-    T, B, D = x.shape
+    T, B = x.shape[:2]
     H = h0.shape[1]
-    hs = xp.empty((T + 1, B, H), dtype=x.dtype)
-    cs = xp.empty((T + 1, B, H), dtype=x.dtype)
-    tanh_c = xp.empty((T, B, H), dtype=x.dtype)
+    hs = xp.empty((T + 1, B, H), dtype=Wh.dtype)
+    cs = xp.empty((T + 1, B, H), dtype=Wh.dtype)
+    tanh_c = xp.empty((T, B, H), dtype=Wh.dtype)
     hs[0] = h0
     cs[0] = c0
     Wx_gates = xp.ascontiguousarray(by_gate(Wx))  # (4, D, H)
     Wh_gates = xp.ascontiguousarray(by_gate(Wh))  # (4, H, H)
-    z = x[:, None] @ Wx_gates  # (T, 4, B, H)
-    z += by_gate(b[None])
+    if is_ids(x):
+        z = rows_of(Wx_gates + by_gate(b[None]), x, xp)  # (T, 4, B, H)
+    else:
+        z = x[:, None] @ Wx_gates  # (T, 4, B, H)
+        z += by_gate(b[None])
     padded = padded_steps(mask, T)
     for t in range(T):
         # hs[t], cs[t] are the state before step t; hs[t + 1], cs[t + 1] the state after it
@@ -168,7 +173,7 @@ def lstm_backward(
     """Backpropagation through time: `lstm_step_backward` for t = T-1 ... 0.
 
     Shapes: dout = (dhs (T, B, H), dh_last (B, H), dc_last (B, H)), each may be None for zero.
-    Returns (dx, dh0, dc0, dWx, dWh, db), each in the shape of what it belongs to.
+    Returns (dx, dh0, dc0, dWx, dWh, db), each in the shape of what it belongs to; dx is None for ids.
 
     At step t, dh and dc are the whole gradients of the state after it: from the output at t,
     and from every later step through the state. The products for the weights and for x need
@@ -177,8 +182,8 @@ def lstm_backward(
     dhs, dh_last, dc_last = dout
     x, hs, cs, gates, tanh_c, Wx, Wh, mask = cache
     xp = xp_of(x)
-    T, B, D = x.shape
-    H = hs.shape[2]
+    T, B = x.shape[:2]
+    D, H = len(Wx), hs.shape[2]
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dc = xp.zeros_like(cs[0]) if dc_last is None else dc_last.copy()
     dz = xp.empty((T, B, 4, H), dtype=gates.dtype)  # the gates of a row side by side, as in Wx and Wh
@@ -213,7 +218,10 @@ def lstm_backward(
             dc += dc_carried
     # z = x Wx + h_prev Wh + b, for all steps at once
     dz_flat = dz.reshape(T * B, 4 * H)
-    dx = (dz_flat @ Wx.T).reshape(T, B, D)
+    if is_ids(x):
+        dx, x = None, one_hot(x, D, dz.dtype)  # ids have no gradient
+    else:
+        dx = (dz_flat @ Wx.T).reshape(T, B, D)
     dWx = x.reshape(T * B, D).T @ dz_flat
     dWh = hs[:-1].reshape(T * B, H).T @ dz_flat
     db = dz_flat.sum(axis=0)

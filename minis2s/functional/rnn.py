@@ -8,6 +8,7 @@ gates. Its gradient passes through Wh once a step, and vanishes or explodes (Ben
 from typing import NamedTuple
 
 from minis2s.backend import Array, xp_of
+from minis2s.functional.one_hot import is_ids, one_hot
 from minis2s.op import Op
 
 
@@ -74,7 +75,7 @@ def rnn_step_backward(dh: Array, cache: RNNStepCache) -> tuple[Array, ...]:
 
 
 class RNNCache(NamedTuple):
-    x: Array  # (T, B, D)     inputs
+    x: Array  # (T, B, D)     inputs, or ids (T, B)
     hs: Array  # (T+1, B, H)   hidden states; hs[0] is the initial one, hs[t + 1] follows step t
     Wx: Array  # (D, H)
     Wh: Array  # (H, H)
@@ -87,18 +88,19 @@ def rnn_forward(
     """A tanh network over a whole sequence: `rnn_step_forward` for t = 0 ... T-1.
 
     Shapes: x (T, B, D); h0 (B, H); Wx (D, H); Wh (H, H); b (H,); mask (T, B) or None.
-    A step whose mask is False hands h on unchanged.
+    A step whose mask is False hands h on unchanged. x may be ids (T, B) below D: they stand for
+    one-hot rows, whose product with Wx is a row of Wx.
 
     Returns ((hs (T, B, H), h_last (B, H)), cache).
 
     x Wx needs no previous state, so it is one product over all time steps, before the loop.
     """
     xp = xp_of(x)
-    T, B, D = x.shape
+    T, B = x.shape[:2]
     H = h0.shape[1]
-    hs = xp.empty((T + 1, B, H), dtype=x.dtype)
+    hs = xp.empty((T + 1, B, H), dtype=Wh.dtype)
     hs[0] = h0
-    z = x.reshape(T * B, D) @ Wx
+    z = Wx[x.reshape(T * B)] if is_ids(x) else x.reshape(T * B, -1) @ Wx
     z += b
     z = z.reshape(T, B, H)
     for t in range(T):
@@ -116,7 +118,7 @@ def rnn_backward(dout: tuple[Array | None, Array | None], cache: RNNCache) -> tu
     """Backpropagation through time: `rnn_step_backward` for t = T-1 ... 0.
 
     Shapes: dout = (dhs (T, B, H), dh_last (B, H)), each may be None for zero.
-    Returns (dx, dh0, dWx, dWh, db), each in the shape of what it belongs to.
+    Returns (dx, dh0, dWx, dWh, db), each in the shape of what it belongs to; dx is None for ids.
 
     At step t, dh is the whole gradient of the state after it: from the output at t, and from
     every later step through the state. The other products wait until dz is known for all
@@ -125,8 +127,8 @@ def rnn_backward(dout: tuple[Array | None, Array | None], cache: RNNCache) -> tu
     dhs, dh_last = dout
     x, hs, Wx, Wh, mask = cache
     xp = xp_of(x)
-    T, B, D = x.shape
-    H = hs.shape[2]
+    T, B = x.shape[:2]
+    D, H = len(Wx), hs.shape[2]
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dz = xp.empty_like(hs[1:])
     WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop twice as slow
@@ -146,7 +148,10 @@ def rnn_backward(dout: tuple[Array | None, Array | None], cache: RNNCache) -> tu
             dh += dh_carried
     # z = x Wx + h_prev Wh + b, for all steps at once
     dz_flat = dz.reshape(T * B, H)
-    dx = (dz_flat @ Wx.T).reshape(T, B, D)
+    if is_ids(x):
+        dx, x = None, one_hot(x, D, dz.dtype)  # ids have no gradient
+    else:
+        dx = (dz_flat @ Wx.T).reshape(T, B, D)
     dWx = x.reshape(T * B, D).T @ dz_flat
     dWh = hs[:-1].reshape(T * B, H).T @ dz_flat
     db = dz_flat.sum(axis=0)

@@ -20,6 +20,7 @@ import numpy as np
 from minis2s import functional as F
 from minis2s.backend import Array, xp_of
 from minis2s.data.vocabulary import BOS, PAD
+from minis2s.models.encoder import embedded
 from minis2s.nn import Attention, Dropout, Embedding, Layer, Linear, Stack
 from minis2s.nn.recurrent import State
 
@@ -62,6 +63,21 @@ class DecoderCache(NamedTuple):
     fed: Array  # (T, B)  the tokens that went in, the model's own ones among them
     output: tuple
     memory: Memory
+    real: Array | None  # (T, B)  True at the tokens that have logits; None where all have
+
+
+def packed(a: Array | None, real: Array) -> Array | None:
+    """a (T, B, X) at the real positions alone: (1, N, X)."""
+    return None if a is None else a[real][None]
+
+
+def unpacked(a: Array | None, real: Array) -> Array | None:
+    """`packed` read upward: (1, N, X) -> (T, B, X), zero elsewhere."""
+    if a is None:
+        return None
+    out = xp_of(a).zeros((*real.shape, a.shape[-1]), dtype=a.dtype)
+    out[real] = a[0]
+    return out
 
 
 def top(cells: list[State]) -> Array:
@@ -230,6 +246,7 @@ class Decoder(Layer):
         tgt_in: Array,
         *,
         coins: Array | None = None,
+        real: Array | None = None,
         rng: np.random.Generator | None = None,
         stepwise: bool = False,
     ):
@@ -240,17 +257,22 @@ class Decoder(Layer):
         one even where they could run at once; the numbers are the same.
 
         Padding after the end of a target sentence needs no mask here: no real step comes after it,
-        and its loss, hence its gradient, is zero.
+        and its loss, hence its gradient, is zero. It only costs time. With `real` (T, B), False at the
+        padding, all steps at once skip it: the logits are those of the N real tokens alone, (1, N, V), in
+        the order of ``tgt_in[real]``.
         """
         (memory, state), project_cache = self.start(values, mask, cells)
         parallel = coins is None and self.parallel and not stepwise
+        if not parallel and real is not None:
+            raise ValueError("step by step every position has its logits: leave out real")
         if parallel:
-            x, embedding_cache = self.embedding.forward(tgt_in)
-            x, dropped = self.dropout.forward(x, rng=rng)
-            (hs, _), cells_cache = self.cells.forward(x, state.cells, rng=rng)
+            x, embedding_cache, dropped = embedded(tgt_in, self.embedding, self.dropout, self.cells, rng)
+            (hs, _), cells_cache = self.cells.forward(x, state.cells, mask=real, rng=rng)
             context, attention_cache = None, None
             if self.kind == "luong":
                 context, attention_cache = self._attend(hs, memory)
+            if real is not None:
+                context, hs = packed(context, real), packed(hs, real)
             attentional, readout_cache = self._readout(context, hs, rng)
             steps = [StepCache(attention_cache, cells_cache, readout_cache)]
             fed = tgt_in
@@ -260,7 +282,7 @@ class Decoder(Layer):
             _, embedding_cache = self.embedding.forward(fed)
         logits, output_cache = self.output.forward(attentional)
         return logits, DecoderCache(
-            embedding_cache, dropped, project_cache, steps, parallel, fed, output_cache, memory
+            embedding_cache, dropped, project_cache, steps, parallel, fed, output_cache, memory, real
         )
 
     def _steps(self, state: DecoderState, memory: Memory, tgt_in: Array, coins: Array | None, rng):
@@ -299,6 +321,8 @@ class Decoder(Layer):
         if cache.parallel:
             step = cache.steps[0]
             dcontext, dhs = self._readout_backward(dattentional, step.readout)
+            if cache.real is not None:
+                dcontext, dhs = unpacked(dcontext, cache.real), unpacked(dhs, cache.real)
             if self.kind == "luong":
                 dhs = dhs + self._attend_backward(dcontext, step.attention, dmemory)
             dx, dcells = self.cells.backward((dhs, None), step.cells)

@@ -18,6 +18,16 @@ class EncoderCache(NamedTuple):
     rnn: tuple
 
 
+def embedded(ids: Array, embedding: Embedding, dropout: Dropout, rnn: Stack, rng: np.random.Generator | None):
+    """ids (T, B) -> (embeddings for rnn, (T, B, E) or a Lookup, cache of the embedding, cache of the dropout)."""
+    dropping = rng is not None and dropout.p > 0  # then two equal tokens no longer have one embedding
+    if not dropping and rnn.takes_lookups and embedding.lookup_pays(ids):
+        return *embedding.lookup(ids), None
+    x, cache = embedding.forward(ids)
+    x, dropped = dropout.forward(x, rng=rng)
+    return x, cache, dropped
+
+
 class Encoder(Layer):
     """Embedding, dropout, and any stack of (bidirectional) recurrent layers."""
 
@@ -28,8 +38,7 @@ class Encoder(Layer):
 
     def forward(self, src: Array, mask: Array | None = None, *, rng: np.random.Generator | None = None):
         """src (S, B) ids, mask (S, B) -> ((memory (S, B, M), last states per layer), cache)."""
-        x, embedding_cache = self.embedding.forward(src)
-        x, dropped = self.dropout.forward(x, rng=rng)
+        x, embedding_cache, dropped = embedded(src, self.embedding, self.dropout, self.rnn, rng)
         out, rnn_cache = self.rnn.forward(x, None, mask, rng=rng)
         return out, EncoderCache(embedding_cache, dropped, rnn_cache)
 

@@ -15,6 +15,7 @@ from minis2s.models.decoder import Decoder, DecoderState, Memory
 from minis2s.models.encoder import BRIDGES, Bridge, Encoder
 from minis2s.nn import CELLS, Attention, Bidirectional, Embedding, Layer, Linear, Stack
 from minis2s.nn.attention import SCORES
+from minis2s.nn.live_rows import plan_for
 
 
 @dataclass(frozen=True)
@@ -145,17 +146,18 @@ class Seq2Seq(Layer):
         tgt_in: Array,
         *,
         coins: Array | None = None,
+        real: Array | None = None,
         rng: np.random.Generator | None = None,
         stepwise: bool = False,
     ):
         """src (S, B), src_mask (S, B), tgt_in (T, B) -> (logits (T, B, V), cache).
 
-        coins, rng and stepwise: see `Decoder.forward`.
+        coins, real, rng and stepwise: see `Decoder.forward`.
         """
         (values, last), encoder_cache = self.encoder.forward(src, src_mask, rng=rng)
         cells, bridge_cache = self.bridge.forward(last)
         logits, decoder_cache = self.decoder.forward(
-            values, src_mask, cells, tgt_in, coins=coins, rng=rng, stepwise=stepwise
+            values, src_mask, cells, tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
         )
         return logits, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache)
 
@@ -181,12 +183,15 @@ class Seq2Seq(Layer):
             if rng is None:
                 raise ValueError("teacher_forcing below 1 draws coins: pass rng (or the coins)")
             coins = xp_of(batch.tgt_in).asarray(rng.random(batch.tgt_in.shape) < teacher_forcing)
+        targets, mask = batch.tgt_out, batch.tgt_mask
+        at_once = coins is None and self.decoder.parallel and not stepwise
+        real = mask if at_once and plan_for(mask) is not None else None
+        if real is not None:
+            targets, mask = targets[real][None], None
         logits, model_cache = self.forward(
-            batch.src, batch.src_mask, batch.tgt_in, coins=coins, rng=rng, stepwise=stepwise
+            batch.src, batch.src_mask, batch.tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
         )
-        loss, loss_cache = F.cross_entropy.forward(
-            logits, batch.tgt_out, batch.tgt_mask, smoothing, reduction
-        )
+        loss, loss_cache = F.cross_entropy.forward(logits, targets, mask, smoothing, reduction)
         return loss, LossCache(model_cache, loss_cache)
 
     def backward(self, dloss: float, cache: LossCache) -> None:

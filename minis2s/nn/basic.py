@@ -1,5 +1,7 @@
 """Linear, Embedding and Dropout as layers: weights, and a call of the functional pair."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minis2s import functional as F
@@ -43,6 +45,18 @@ class Linear(Layer):
         return "{} -> {}".format(*self.W.data.shape)
 
 
+class Lookup(NamedTuple):
+    """Rows of a table that are not written out: x[t, b] = table[ids[t, b]]."""
+
+    table: Array  # (V, D)
+    ids: Array  # (T, B)
+
+
+def reversed_in_time(x: Array | Lookup) -> Array | Lookup:
+    """x (T, B, D), the last step first."""
+    return Lookup(x.table, x.ids[::-1]) if isinstance(x, Lookup) else x[::-1]
+
+
 class Embedding(Layer):
     """out[...] = W[ids[...]], with W (V, E) normal of deviation 0.1 unless told otherwise."""
 
@@ -63,9 +77,22 @@ class Embedding(Layer):
         """ids (...) of integers in [0, V) -> (out (..., E), cache)."""
         return self.op.forward(self.W.data, ids)
 
+    def lookup_pays(self, ids: Array) -> bool:
+        """Whether a recurrent layer should rather take `lookup`: few symbols that come again and again.
+
+        The products of every symbol with the layer's weights must cost less than those of all ids, and
+        the sum of the gradients by symbol, (V, N) (N, 4H), less than the two products that it saves.
+        """
+        V, E = self.W.data.shape
+        return isinstance(ids, np.ndarray) and 4 * V <= ids.size and V <= E and self.op is F.embedding
+
+    def lookup(self, ids: Array):
+        """ids (T, B) -> (the rows as a Lookup, cache); backward takes the gradient of the table."""
+        return Lookup(self.W.data, ids), None
+
     def backward(self, dout: Array, cache) -> None:
-        """dout (..., E). The ids are no numbers to differentiate: nothing is returned."""
-        self.W.grad += self.op.backward(dout, cache)
+        """dout (..., E), or (V, E) after `lookup`. The ids are no numbers to differentiate: nothing is returned."""
+        self.W.grad += dout if cache is None else self.op.backward(dout, cache)
 
     def describe(self) -> str:
         return "{} symbols, size {}".format(*self.W.data.shape)

@@ -15,12 +15,17 @@ import numpy as np
 
 from minis2s import functional as F
 from minis2s.backend import Array, xp_of
-from minis2s.nn import init
-from minis2s.nn.basic import Dropout
+from minis2s.nn import init, live_rows
+from minis2s.nn.basic import Dropout, Lookup, reversed_in_time
 from minis2s.nn.layer import Layer, Parameter
 from minis2s.op import Op
 
 State = tuple[Array, ...]
+
+
+class LookupCache(NamedTuple):
+    table: Array  # (V, D)  of the Lookup
+    inner: tuple  # the cache of the operation, which saw ids and the product of table and Wx
 
 
 class Recurrent(Layer):
@@ -40,24 +45,58 @@ class Recurrent(Layer):
         return ()
 
     def zero_state(self, x: Array) -> State:
-        """The state before the first step, for inputs x (..., B, D): all zeros."""
-        xp = xp_of(x)
-        shape = (x.shape[-2], self.hidden_size)
-        return tuple(xp.zeros(shape, dtype=x.dtype) for _ in range(self.state_parts))
+        """The state before the first step, for inputs x (..., B, D) or a Lookup: all zeros."""
+        rows, like = (x.ids.shape[-1], x.table) if isinstance(x, Lookup) else (x.shape[-2], x)
+        shape = (rows, self.hidden_size)
+        return tuple(xp_of(like).zeros(shape, dtype=like.dtype) for _ in range(self.state_parts))
 
-    def forward(self, x: Array, state: State | None = None, mask: Array | None = None):
-        """x (T, B, D), state of (B, H) or None for zeros, mask (T, B) -> ((hs (T, B, H), state), cache)."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether the operation is the engine's own, which takes ids for inputs; one handed in need not."""
+        return self.op in (F.rnn, F.lstm, F.gru)
+
+    def forward(self, x: Array | Lookup, state: State | None = None, mask: Array | None = None):
+        """x (T, B, D), state of (B, H) or None for zeros, mask (T, B) -> ((hs (T, B, H), state), cache).
+
+        A Lookup in place of x: each row of its table is multiplied with Wx once, and looked up after that.
+        """
+        Wx, *others = self.weights()
+        weights, inputs = (Wx.data, *(w.data for w in others)), x
+        if isinstance(x, Lookup):
+            weights, inputs = (x.table @ Wx.data, *weights[1:]), x.ids
         state = self.zero_state(x) if state is None else state
-        (hs, *last), cache = self.op.forward(
-            x, *state, *(w.data for w in self.weights()), mask, *self.options()
-        )
-        return (hs, tuple(last)), cache
+
+        def run(x: Array, state: State, mask: Array | None):
+            return self.op.forward(x, *state, *weights, mask, *self.options())
+
+        plan = live_rows.plan_for(mask) if self.is_plain else None
+        if plan is None:
+            (hs, *last), cache = run(inputs, state, mask)
+        else:
+            (hs, last), cache = live_rows.forward(run, inputs, state, mask, plan)
+        return (hs, tuple(last)), cache if not isinstance(x, Lookup) else LookupCache(x.table, cache)
 
     def backward(self, dout: tuple[Array | None, State | None], cache):
-        """dout = (dhs, dstate), either may be None -> (dx, dstate of the initial state)."""
+        """dout = (dhs, dstate), either may be None -> (dx, dstate of the initial state).
+
+        For a Lookup dx is the gradient of its table.
+        """
         dhs, dstate = dout
         dstate = (None,) * self.state_parts if dstate is None else dstate
-        return self._collect(self.op.backward((dhs, *dstate), cache))
+        looked_up = cache if isinstance(cache, LookupCache) else None
+        if looked_up is not None:
+            cache = looked_up.inner
+        if isinstance(cache, live_rows.RaggedCache):
+            din = live_rows.backward(self.op.backward, dhs, dstate, cache)
+        else:
+            din = self.op.backward((dhs, *dstate), cache)
+        if looked_up is not None:
+            # product = table Wx, which stood where Wx stands otherwise
+            table, Wx = looked_up.table, self.weights()[0].data
+            _, *dstate, dproduct = din[: self.state_parts + 2]
+            others = din[self.state_parts + 2 :]
+            din = (dproduct @ Wx.T, *dstate, table.T @ dproduct, *others)
+        return self._collect(din)
 
     def step(self, x: Array, state: State, mask: Array | None = None):
         """x (B, D) -> (state after the step, cache)."""
@@ -190,17 +229,22 @@ class Bidirectional(Layer):
         self.hidden_size = forwards.hidden_size + backwards.hidden_size
         self.state_parts = forwards.state_parts
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether both operations are the engine's own."""
+        return self.forwards.is_plain and self.backwards.is_plain
+
     def forward(self, x: Array, state: State | None = None, mask: Array | None = None):
-        """x (T, B, D), state of (B, 2H), mask (T, B) -> ((hs (T, B, 2H), state of (B, 2H)), cache)."""
-        xp = xp_of(x)
+        """x (T, B, D) or a Lookup, state of (B, 2H), mask (T, B) -> ((hs (T, B, 2H), state of (B, 2H)), cache)."""
         H = self.forwards.hidden_size
         left = right = None
         if state is not None:
             left, right = tuple(s[:, :H] for s in state), tuple(s[:, H:] for s in state)
         (hs_left, last_left), cache_left = self.forwards.forward(x, left, mask)
         (hs_right, last_right), cache_right = self.backwards.forward(
-            x[::-1], right, None if mask is None else mask[::-1]
+            reversed_in_time(x), right, None if mask is None else mask[::-1]
         )
+        xp = xp_of(hs_left)
         hs = xp.concatenate([hs_left, hs_right[::-1]], axis=-1)
         last = tuple(xp.concatenate(pair, axis=-1) for pair in zip(last_left, last_right, strict=True))
         return (hs, last), BidirectionalCache(cache_left, cache_right)
@@ -219,6 +263,8 @@ class Bidirectional(Layer):
         dx_right, dright = self.backwards.backward((dhs_right, dright), cache.backwards)
         xp = xp_of(dx)
         dstate = tuple(xp.concatenate(pair, axis=-1) for pair in zip(dleft, dright, strict=True))
+        if isinstance(cache.forwards, LookupCache):  # gradients of one table, which has no time
+            return dx + dx_right, dstate
         return dx + dx_right[::-1], dstate
 
 
@@ -238,15 +284,20 @@ class Stack(Layer):
         self.dropout = Dropout(dropout)
         self.hidden_size = layers[-1].hidden_size
 
+    @property
+    def takes_lookups(self) -> bool:
+        """Whether the lowest layer can look its inputs up; an operation handed in need not be able to."""
+        return self.layers[0].is_plain
+
     def forward(
         self,
-        x: Array,
+        x: Array | Lookup,
         states: list[State] | None = None,
         mask: Array | None = None,
         *,
         rng: np.random.Generator | None = None,
     ):
-        """x (T, B, D) -> ((hs (T, B, H), states), cache)."""
+        """x (T, B, D), or a Lookup where `takes_lookups` -> ((hs (T, B, H), states), cache)."""
         cache = StackCache([], [])
         last = []
         for n, layer in enumerate(self.layers):

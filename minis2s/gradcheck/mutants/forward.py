@@ -280,23 +280,24 @@ LAYERS = [
         "nn.recurrent:Recurrent.forward",
         "state of the last batch kept",
         "        state = self.zero_state(x) if state is None else state\n"
-        "        (hs, *last), cache = self.op.forward(\n"
-        "            x, *state, *(w.data for w in self.weights()), mask, *self.options()\n"
-        "        )\n",
+        "\n"
+        "        def run(x: Array, state: State, mask: Array | None):\n"
+        "            return self.op.forward(x, *state, *weights, mask, *self.options())\n",
         "        kept = getattr(self, 'kept', None)\n"
         "        if state is None:\n"
-        "            state = kept if kept and kept[0].shape[0] == x.shape[-2] else self.zero_state(x)\n"
-        "        (hs, *last), cache = self.op.forward(\n"
-        "            x, *state, *(w.data for w in self.weights()), mask, *self.options()\n"
-        "        )\n"
-        "        self.kept = tuple(last)\n",
+        "            state = kept if kept and kept[0].shape[0] == inputs.shape[1] else self.zero_state(x)\n"
+        "\n"
+        "        def run(x: Array, state: State, mask: Array | None):\n"
+        "            (hs, *last), cache = self.op.forward(x, *state, *weights, mask, *self.options())\n"
+        "            self.kept = tuple(last)\n"
+        "            return (hs, *last), cache\n",
         "A batch starts from the state that the batch before it ended with.",
     ),
     wrong(
         "nn.recurrent:Recurrent.zero_state",
         "initial state in float64",
-        "xp.zeros(shape, dtype=x.dtype)",
-        "xp.zeros(shape)",
+        "zeros(shape, dtype=like.dtype)",
+        "zeros(shape)",
         "The initial state of a float32 model is float64.",
     ),
     wrong(
@@ -375,8 +376,8 @@ MODELS = [
     wrong(
         "models.decoder:Decoder.forward",
         "decoder sees the future",
-        "x, embedding_cache = self.embedding.forward(tgt_in)",
-        "x, embedding_cache = self.embedding.forward(xp_of(tgt_in).roll(tgt_in, -1, axis=0))",
+        "embedded(tgt_in, ",
+        "embedded(xp_of(tgt_in).roll(tgt_in, -1, axis=0), ",
         "At each step the decoder reads the very token that it should write.",
     ),
     wrong(
@@ -403,15 +404,15 @@ MODELS = [
     wrong(
         "models.seq2seq:Seq2Seq.loss",
         "target not shifted",
-        "logits, batch.tgt_out, batch.tgt_mask",
-        "logits, batch.tgt_in, batch.tgt_mask",
+        "targets, mask = batch.tgt_out,",
+        "targets, mask = batch.tgt_in,",
         "The decoder is to write the token that it has just read.",
     ),
     wrong(
         "models.seq2seq:Seq2Seq.loss",
         "loss without a mask",
-        "logits, batch.tgt_out, batch.tgt_mask",
-        "logits, batch.tgt_out, None",
+        "targets, mask = batch.tgt_out, batch.tgt_mask",
+        "targets, mask = batch.tgt_out, None",
         "Padded target places count in the loss of the model.",
     ),
     wrong(
