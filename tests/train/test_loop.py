@@ -236,7 +236,7 @@ def test_patience(monkeypatch):
 
 def test_minutes_end_the_run(monkeypatch):
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("minis2s.train.loop.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("minis2s.train.ranks.time", SimpleNamespace(perf_counter=lambda: clock.now))
     trainer = make_trainer(epochs=None, minutes=0.5, evaluations=3, warmup=1)
     rates = []
 
@@ -416,7 +416,7 @@ def test_a_run_may_be_given_a_later_end(tmp_path):
 
 def test_seconds_go_on_counting(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("minis2s.train.loop.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr("minis2s.train.ranks.time", SimpleNamespace(perf_counter=lambda: clock.now))
 
     def tick():
         clock.now += 2
