@@ -3,7 +3,7 @@
 `gradcheck` answers with a Report: a verdict on each gradient, and where and why it is wrong;
 `assert_gradients` makes an assertion of it; `check_loss` compares gradients that are there already.
 `properties` finds mistakes of the forward pass, which no gradient check sees. The numeric side is
-numeric.py, the verdicts are in verdict.py, the search for the mistake in diagnose.py.
+numeric.py, the verdicts are in judge.py, the search for the mistake in diagnose.py.
 """
 
 import sys

@@ -95,6 +95,20 @@ class Finding(NamedTuple):
         return f"{ {True: 'ok', False: 'WRONG', None: 'not judged'}[self.ok]:10} {self.check}: {self.says}"
 
 
+class Note(NamedTuple):
+    """A remark on the gradient of one input or weight.
+
+    level: the level of hints that it needs to be shown. tells: what it says beyond that, at level 2.
+    """
+
+    text: str
+    level: int = 0
+    tells: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.tells}" if self.tells else self.text
+
+
 def fault(says: str, cause: str = "", place: str = "") -> Finding:
     """Something about how the code behaves, beside its numbers, that is wrong."""
     return Finding("hygiene", False, says, cause, place)

@@ -8,24 +8,14 @@ import ast
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
 
-LOOP_VARIABLE = "t"
+from minis2s.gradcheck.operation_changes import LOOP_VARIABLE, Change, expression, of_an_operation
+
 NOT_VARIABLES = {"np", "range", "reversed", "len"}
 # arguments of textbook functions with an entry for each step, beside those that a line indexes with [t]
 KEPT_BY_STEPS = {"h", "c", "h_prev", "n", "u", "z_i", "z_f", "z_o", "z_g", "zh_n", "hWh_n", "rh"}
-GATE_NAMES = ("i", "f", "o", "g", "r", "u", "n")
 # Changes that few make: tried only when no other explains the numbers.
 RARE = ("factor added", "term added", "ones", "rows", "skipped")
-
-
-class Change(NamedTuple):
-    """One rewritten expression: how, and what was there."""
-
-    node: ast.expr
-    how: str
-    what: str = ""  # the part that was dropped, doubled, replaced
-    by: str = ""  # what stands there now
 
 
 def is_equation(statement: ast.Assign) -> bool:
@@ -80,10 +70,6 @@ def loops(statement: ast.For) -> Iterator[Change]:
     yield Change(
         expression(f"reversed(range(1, {inner}))"), "time shift", "the loop leaves out the first step"
     )
-
-
-def expression(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
 
 
 def statement_changes(statement: ast.Assign, names: dict[bool, list[str]], sizes) -> Iterator[Change]:
@@ -155,9 +141,7 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
     """The changes of the outermost operation of an expression."""
     text = ast.unparse(node)
     if isinstance(node, ast.BinOp):
-        left, right = node.left, node.right
-        a, b = ast.unparse(left), ast.unparse(right)
-        yield from of_an_operation(node, left, right, a, b, names)
+        yield from of_an_operation(node, names)
     elif isinstance(node, ast.Subscript):
         if isinstance(node.value, ast.Name) and ast.unparse(node.slice) == LOOP_VARIABLE:
             name = node.value.id
@@ -255,166 +239,3 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
                 yield Change(
                     expression(f"np.sum({summed}, axis={other}, keepdims={keep})"), "axis", axis, other
                 )
-
-
-COUNTS = (  # by which the loss may wrongly be divided
-    ("len(real)", "the number of steps T"),
-    ("real.size", "T * B, padding included"),
-    ("(real.size / len(real))", "the batch size B"),
-    ("real.sum(axis=0)", "each sentence's own length"),
-    ("(real.sum(axis=0) * real.shape[1])", "each sentence's own length and the batch size"),
-)
-
-
-def of_an_operation(
-    node: ast.BinOp, left: ast.expr, right: ast.expr, a: str, b: str, names: dict[bool, list[str]]
-) -> Iterator[Change]:
-    def again(op: ast.operator, left=left, right=right) -> ast.expr:
-        return ast.BinOp(left, op, right)
-
-    match node.op:
-        case ast.Mult():
-            yield Change(left, "factor dropped", b)
-            yield Change(right, "factor dropped", a)
-            # d * y * (1 - y), the derivative of the sigmoid
-            if (
-                isinstance(left, ast.BinOp)
-                and isinstance(left.op, ast.Mult)
-                and b == f"1 - {ast.unparse(left.right)}"
-            ):
-                d, y = ast.unparse(left.left), ast.unparse(left.right)
-                yield Change(expression(f"{d}"), "derivative", f"{y} * (1 - {y})", "1")
-                letter = y.removesuffix("[t]")
-                if letter in GATE_NAMES:
-                    for other in GATE_NAMES:
-                        if other != letter and other in names[True]:
-                            yield Change(
-                                expression(f"{d} * {other}[t] * (1 - {other}[t])"),
-                                "derivative",
-                                f"{y} * (1 - {y})",
-                                f"that of {other}",
-                            )
-                    if f"z_{letter}" in names[True]:
-                        z = f"z_{letter}[t]"
-                        yield Change(
-                            expression(f"{d} * {z} * (1 - {z})"),
-                            "derivative",
-                            f"{y} * (1 - {y})",
-                            f"{z} * (1 - {z}), of the pre-activation",
-                        )
-                yield Change(
-                    expression(f"{d} * (1 - {y}**2)"),
-                    "derivative",
-                    f"{y} * (1 - {y})",
-                    f"1 - {y}**2, that of tanh",
-                )
-                yield Change(
-                    expression(f"{d} * sigmoid({y}) * (1 - sigmoid({y}))"),
-                    "derivative",
-                    f"{y} * (1 - {y})",
-                    f"sigmoid({y}) * (1 - sigmoid({y})): the sigmoid is applied twice",
-                )
-        case ast.Div():
-            yield Change(left, "factor dropped", f"1 / ({b})")
-            yield Change(again(ast.Mult()), "scaled", b, "multiplied, not divided")
-            if b == "count":
-                for other, words in COUNTS:
-                    yield Change(again(ast.Div(), right=expression(other)), "count", b, words)
-                yield Change(
-                    again(ast.Div(), left=again(ast.Div())), "count", b, "the number of tokens, twice"
-                )
-        case ast.Add():
-            yield Change(left, "term dropped", b)
-            yield Change(right, "term dropped", a)
-            yield Change(again(ast.Sub()), "sign", b)
-            yield Change(again(ast.Sub(), right, left), "sign", a)
-            if LOOP_VARIABLE in names[False]:
-                for when, words in (
-                    ("t == len(x) - 1", "at the last step only"),
-                    ("t != len(x) - 1", "at every step but the last"),
-                    ("t != 0", "at every step but the first"),
-                    ("t == 0", "at the first step only"),
-                ):
-                    yield Change(expression(f"{a} + ({b}) * ({when})"), "sometimes", b, words)
-            yield Change(expression(f"2 * ({a}) + {b}"), "doubled", a)
-            yield Change(expression(f"{a} + 2 * ({b})"), "doubled", b)
-        case ast.Sub():
-            yield Change(left, "term dropped", b)
-            if a != "1":
-                yield Change(ast.UnaryOp(ast.USub(), right), "term dropped", a)
-            yield Change(right, "one minus" if a == "1" else "term dropped", a, b)
-            yield Change(again(ast.Add()), "sign", b)
-            if (a, b) == ("probs", "target"):
-                yield Change(expression("(probs - target) * onehot"), "one column", "probs - target")
-                for wrong, words in (
-                    (
-                        "(probs - target) * probs * (1 - probs)",
-                        "times p * (1 - p): the softmax is derived twice",
-                    ),
-                    ("probs * (1 - probs)", "p * (1 - p), the derivative of a sigmoid"),
-                    ("(-target / probs)", "that of the logarithm alone: the softmax is not derived"),
-                    ("-target", "without the probabilities"),
-                ):
-                    yield Change(expression(wrong), "derivative", "probs - target", words)
-            if a == "1" and isinstance(right, ast.BinOp) and isinstance(right.op, ast.Pow):
-                y = ast.unparse(right.left)
-                yield Change(
-                    expression(f"1 - np.tanh({y})**2"),
-                    "derivative",
-                    f"1 - {y}**2",
-                    f"1 - tanh({y})**2: tanh is applied twice",
-                )
-                yield Change(
-                    expression(f"{y} * (1 - {y})"),
-                    "derivative",
-                    f"1 - {y}**2",
-                    f"{y} * (1 - {y}), that of the sigmoid",
-                )
-                yield Change(expression(f"1 - {y}"), "derivative", f"1 - {y}**2", f"1 - {y}")
-                yield Change(expression(y), "derivative", f"1 - {y}**2", y)
-                yield Change(
-                    expression(f"np.sqrt(1 - {y} ** 2)"),
-                    "derivative",
-                    f"1 - {y}**2",
-                    f"the root of 1 - {y}**2: 1 / cosh, not squared",
-                )
-                z = "z" if y == "a" else f"z_{y}"
-                if z.removesuffix("[t]") in names[y.endswith("[t]")]:
-                    yield Change(
-                        expression(f"1 - {z} ** 2"),
-                        "derivative",
-                        f"1 - {y}**2",
-                        f"1 - {z}**2, of the pre-activation",
-                    )
-                if y == "tanh_c[t]":
-                    yield Change(
-                        expression("1 - np.tanh(o[t] * tanh_c[t]) ** 2"),
-                        "derivative",
-                        f"1 - {y}**2",
-                        "1 - tanh(h)**2",
-                    )
-            else:
-                yield Change(again(ast.Sub(), right, left), "sign", f"{a} - {b}")
-        case ast.MatMult():
-            yield Change(
-                expression(f"(({b}).mT @ ({a}).mT)"), "transpose", f"{a} @ {b}", f"({b}).T @ ({a}).T"
-            )
-            yield Change(left, "factor dropped", b)
-            yield Change(
-                expression(f"(({b}).mT @ ({a}).mT).reshape(({a} @ {b}).shape)"),
-                "transpose",
-                f"{a} @ {b}",
-                "the transpose, reshaped",
-            )
-            if a.endswith(".T") and not a.endswith(".mT"):
-                yield Change(
-                    expression(f"np.outer(({a[:-2]}).sum(axis=0), ({b}).sum(axis=0))"),
-                    "axis",
-                    f"{a} @ {b}",
-                    "the sums over the batch, taken before the product",
-                )
-            if a.endswith(".mT"):  # a sum over all queries
-                for which, at in (("last", "-1:"), ("first", ":1")):
-                    yield Change(expression(f"({a})[..., {at}] @ ({b})[:, {at}]"), "one of many", which)
-            else:
-                yield Change(expression(f"({a}) @ ({b})[:, ::-1]"), "reversed", b)

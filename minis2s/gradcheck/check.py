@@ -12,7 +12,7 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.gradcheck.checker import SECONDS, Checker
-from minis2s.gradcheck.kind_check import as_trials
+from minis2s.gradcheck.kind_trials import as_trials
 from minis2s.gradcheck.loss_check import check_loss
 from minis2s.gradcheck.report import HINTS, Report
 

@@ -9,6 +9,7 @@ import numpy as np
 from minis2s.errors import UserError
 from minis2s.gradcheck.causes import remark
 from minis2s.gradcheck.hygiene import judge_as_single, run_with_hygiene
+from minis2s.gradcheck.judge import judge
 from minis2s.gradcheck.kind_check import check_kind
 from minis2s.gradcheck.misuse import (
     as_pair,
@@ -23,8 +24,8 @@ from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, out_and_cache, values_of
-from minis2s.gradcheck.trial import Cause, Form, causes_in
-from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block, judge
+from minis2s.gradcheck.trial import Form, causes_in, transposed
+from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.op import Op
 
 SECONDS = 60.0  # for all calls of the code under test together
@@ -141,9 +142,7 @@ class Checker:
         pairs = self.compared(run, oracle, blocks)
         sizes = {f"the size {n}": n for x in problem.blocks.values() for n in x.shape}
         report.causes += read_signs(pairs, problem.axes, sizes, problem.blocks)
-        report.causes += [
-            Cause("transpose", b.note, "likely") for b in blocks.values() if "transposed" in b.note
-        ]
+        report.causes += transposed(blocks)
         report.causes += causes_in(run.findings, wrong=True)
 
     def compared(self, run, oracle: Oracle, blocks: dict[str, Block]) -> dict:

@@ -22,7 +22,7 @@ from minis2s.gradcheck.hypotheses import (
     substitutions,
     suspects,
 )
-from minis2s.gradcheck.kinds import Kind
+from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.places import place_of
 from minis2s.gradcheck.rows import mistakes_with_rows
 from minis2s.gradcheck.trial import Cause, Form, Trial, standard

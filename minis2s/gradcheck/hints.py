@@ -1,19 +1,9 @@
 """Which words need which level of hints: what of a finding and of a block may be shown below them."""
 
-import re
 from dataclasses import replace
 
-from minis2s.gradcheck.causes import Finding
+from minis2s.gradcheck.causes import Finding, Note
 from minis2s.gradcheck.verdict import Block
-
-# Parts of a block's note that say more than its verdict, and the level that they need.
-TELLING = (
-    (re.compile(r": it is transposed$|: the sum over the other axes is missing$"), 2),
-    (re.compile(r": the same number of entries in another arrangement$"), 2),
-    (re.compile(r": an epsilon that backward leaves out\?$"), 2),
-    (re.compile(r"^with the setting .*"), 2),  # that it is right without a mask tells the cause
-    (re.compile(r"^running .*"), 1),
-)
 
 
 def shown_finding(finding: Finding, hint: int) -> Finding | None:
@@ -29,9 +19,9 @@ def shown_finding(finding: Finding, hint: int) -> Finding | None:
 
 def shown_block(block: Block, hint: int) -> Block:
     """What of a block may be shown at a hint level: a picture of its entries tells where."""
-    parts = block.note.split("; ")
-    for pattern, level in TELLING:
-        if level > hint:
-            parts = [pattern.sub("", part) for part in parts]
-    note = "; ".join(filter(None, parts))
-    return replace(block, note=note) if hint >= 1 else replace(block, note=note, got=None, expected=None)
+    notes = tuple(shown_note(note, hint) for note in block.notes if note.level <= hint)
+    return replace(block, notes=notes) if hint >= 1 else replace(block, notes=notes, got=None, expected=None)
+
+
+def shown_note(note: Note, hint: int) -> Note:
+    return note if hint >= 2 else note._replace(tells="")

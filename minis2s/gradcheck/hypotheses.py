@@ -13,7 +13,7 @@ import numpy as np
 
 from minis2s.gradcheck.causes import Place
 from minis2s.gradcheck.edits import Edit, edits, several, variables_of
-from minis2s.gradcheck.kinds import Kind, Reference
+from minis2s.gradcheck.kind import Kind, Reference
 from minis2s.gradcheck.textbook import NODES
 from minis2s.gradcheck.trial import CLOSE, Form, Trial, arguments_of, gradients_of
 

@@ -9,32 +9,28 @@ from dataclasses import replace
 
 import numpy as np
 
+from minis2s.gradcheck.call_places import (
+    WRONG_BY,
+    kind_by_layer,
+    letters_of,
+    place_in,
+    place_of_inputs,
+    step_of,
+)
 from minis2s.gradcheck.causes import Place, remark
 from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
-from minis2s.gradcheck.diagnose import causes_of, search
-from minis2s.gradcheck.hygiene import Run
-from minis2s.gradcheck.kind_check import as_trials, causes_without_a_match
-from minis2s.gradcheck.kinds import KINDS, Kind
-from minis2s.gradcheck.numeric import COMPLEX_STEP, Oracle, richardson, unit_direction
-from minis2s.gradcheck.places import observe_gates, rows_of
-from minis2s.gradcheck.problem import Misbehaved, Problem
+from minis2s.gradcheck.differences import unit_direction
+from minis2s.gradcheck.kinds import KINDS
+from minis2s.gradcheck.numeric import Oracle
+from minis2s.gradcheck.operation_causes import causes_inside, trial_in_the_model
+from minis2s.gradcheck.probes import Probes
+from minis2s.gradcheck.problem import Misbehaved, Problem, copied
 from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.run import Run
 from minis2s.gradcheck.signs import agree, read_signs
-from minis2s.gradcheck.subject import pair_problem
-from minis2s.gradcheck.trial import (
-    Cause,
-    Form,
-    Trial,
-    arguments_of,
-    causes_in,
-    find_form,
-    gradients_of,
-    standard,
-)
-from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
+from minis2s.gradcheck.trial import Cause, causes_in
+from minis2s.gradcheck.verdict import MARGIN, MISSING, WRONG, Block
 from minis2s.gradcheck.watch import Call, Watch
-
-WRONG_BY = 1e-6  # relative; rounding stays far below, and a mistake of calculus is not that small
 
 
 def explain(
@@ -48,7 +44,7 @@ def explain(
         try:
             with checker.guard.watching("the model"):
                 outs, cache = problem.forward({name: x.copy() for name, x in oracle.blocks.items()})
-                problem.backward([None if d is None else d.copy() for d in run.douts], cache)
+                problem.backward(copied(run.douts), cache)
             visitor = Visitor(checker, report, problem, run, oracle, watch)
             with checker.guard.watching("the model"):
                 if not visitor.first_fault():
@@ -66,6 +62,7 @@ class Visitor:
         self.problem, self.run, self.oracle, self.watch = problem, run, oracle, watch
         self.rng = checker.rng(20)
         self.calls = list(watch.calls)
+        self.probes = Probes(oracle, watch)
 
     def first_fault(self) -> bool:
         for number in reversed(range(len(self.calls))):
@@ -83,49 +80,13 @@ class Visitor:
                     if self.arrives_wrong(call, number, part):
                         self.explain_connection(call, number, part)
                         return True
-            if call.dins and self.operation_is_wrong(call):
-                self.explain_operation(call)
+            bad = self.wrong_inputs(call)
+            if bad:
+                self.explain_operation(call, bad)
                 return True
         return False
 
     # -- what arrives at an output -----------------------------------------------------------------------
-
-    def true_along(self, number: int, part: int, direction: np.ndarray) -> float:
-        """The derivative of the loss along a probe at an output."""
-        self.watch.start(recording=False)
-        if self.oracle.method == "complex step":
-            self.watch.probe = (number, part, 1j * COMPLEX_STEP * direction)
-            blocks = {name: x.astype(np.complex128) for name, x in self.oracle.blocks.items()}
-            terms = self.terms(blocks)
-            self.watch.probe = None
-            return float(terms.imag.sum() / COMPLEX_STEP)
-
-        def difference(s: float) -> float:
-            values = []
-            for sign in (1, -1):
-                self.watch.start(recording=False)
-                self.watch.probe = (number, part, sign * s * direction)
-                values.append(self.terms(self.oracle.blocks))
-            self.watch.probe = None
-            return float((values[0] - values[1]).sum())
-
-        return richardson(difference)[0]
-
-    def terms(self, blocks: dict) -> np.ndarray:
-        try:
-            return self.oracle.terms(blocks)
-        except Misbehaved:
-            self.watch.probe = None
-            raise
-
-    def true_gradient(self, number: int, part: int) -> np.ndarray:
-        out = self.calls[number].outs[part]
-        gradient, direction = np.zeros(out.shape), np.zeros(out.shape)
-        for index in np.ndindex(out.shape):
-            direction[index] = 1
-            gradient[index] = self.true_along(number, part, direction)
-            direction[index] = 0
-        return gradient
 
     def arrived(self, call: Call, part: int) -> np.ndarray:
         dout = call.douts[part] if part < len(call.douts) else None
@@ -138,10 +99,8 @@ class Visitor:
         if not np.isfinite(got).all():
             return True
         direction = unit_direction(got, self.rng)
-        true, said = self.true_along(number, part, direction), float((got * direction).sum())
-        return (
-            abs(true - said) > WRONG_BY * max(abs(true), abs(said), float(np.abs(got).max(initial=0))) + 1e-13
-        )
+        true, noise = self.probes.along(number, part, direction)
+        return differ(true, noise, float((got * direction).sum()), float(np.abs(got).max(initial=0)))
 
     def same_embedding(self, call: Call) -> list[Call]:
         return [c for c in self.calls if c.op.name == "embedding" and c.path == call.path]
@@ -149,9 +108,9 @@ class Visitor:
     def embedding_arrives_wrong(self, calls: list[Call]) -> bool:
         call = calls[-1]
         got = self.arrived(call, 0)
-        true = np.stack([self.true_gradient(self.calls.index(c), 0) for c in calls[:-1]])
+        true = np.stack([self.probes.gradient(self.calls.index(c), 0) for c in calls[:-1]])
         if true.shape == got.shape and not agree(got, true, WRONG_BY):
-            self.report.place = self.place("dx", call, got, true, "TBE")
+            self.report.place = place_in(self.calls, "dx", call, got, true, "TBE")
             if not self.report.causes:
                 self.report.causes = causes_of_a_connection(self.calls, call, "dx", got, true, "TBE")
             return True
@@ -160,14 +119,14 @@ class Visitor:
     # -- a connection ----------------------------------------------------------------------------------------
 
     def explain_connection(self, call: Call, number: int, part: int) -> None:
-        got, true = self.arrived(call, part), self.true_gradient(number, part)
+        got, true = self.arrived(call, part), self.probes.gradient(number, part)
         name = call.name_of_out(part)
         letters = letters_of(call, name)
         if call.times_backward == 0 and call.op.name in SKIPPED:
             node, cause, says = SKIPPED[call.op.name]
             if any(c.times_backward > 1 for c in self.calls if c.op.name == call.op.name):
                 cause, says = "stale cache", f"backward of {call.op.name} gets the cache of another call"
-            self.report.place = self.place(node, call, got, true, letters)
+            self.report.place = place_in(self.calls, node, call, got, true, letters)
             if not self.report.causes:
                 self.report.causes = [
                     Cause(
@@ -178,7 +137,7 @@ class Visitor:
                 ]
             return
         node = node_of(call, name, self.calls)
-        self.report.place = self.place(node, call, got, true, letters)
+        self.report.place = place_in(self.calls, node, call, got, true, letters)
         if self.report.causes:
             return
         twice = [c for c in self.calls if c.op.name == call.op.name and c.times_backward > 1]
@@ -191,44 +150,7 @@ class Visitor:
         else:
             self.report.causes = causes_of_a_connection(self.calls, call, node, got, true, letters)
 
-    def place(self, node: str, call: Call, got: np.ndarray, true: np.ndarray, letters: str) -> Place:
-        scale = max(float(np.abs(true).max(initial=0)), float(np.abs(got).max(initial=0)))
-        differs = ~(np.abs(got - true) <= WRONG_BY * scale)
-        step = rows = None
-        if "T" in letters or "S" in letters:
-            axis = max(letters.find("T"), letters.find("S")) if letters[0] not in "TS" else 0
-            times = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != axis)))
-            step = int(times[-1])
-            differs = np.take(differs, [step], axis=axis)
-        else:
-            step = self.step_of(call)
-        if "B" in letters and differs.ndim > letters.index("B"):
-            nonzero = (got != 0) | (true != 0)
-            if step is not None and nonzero.shape != differs.shape:
-                nonzero = np.take(nonzero, [step], axis=axis)
-            rows = rows_of(differs, nonzero, letters.index("B"))
-        return Place(node, layer=call.path, step=step, rows=rows)
-
-    def step_of(self, call: Call) -> int | None:
-        """At which step of the decoder a call was made; None where it was not made step by step."""
-        steps = max(
-            (
-                sum(c.path == s.path and c.op.name == s.op.name for c in self.calls)
-                for s in self.calls
-                if s.op.name.endswith("_step")
-            ),
-            default=1,
-        )
-        count = sum(c.path == call.path and c.op.name == call.op.name for c in self.calls)
-        if steps < 2 or count % steps or not call.path.startswith(("decoder", "layers", "cells")):
-            return None
-        return call.occurrence // (count // steps)
-
     # -- an operation ------------------------------------------------------------------------------------------
-
-    def operation_is_wrong(self, call: Call) -> bool:
-        self.bad_inputs = self.wrong_inputs(call)
-        return bool(self.bad_inputs)
 
     def wrong_inputs(self, call: Call) -> list[int]:
         """Which of the inputs of a call got a wrong gradient, given what arrived."""
@@ -241,106 +163,29 @@ class Visitor:
                 bad.append(position)
                 continue
             direction = unit_direction(x, self.rng)
-            true, said = self.op_along(call, position, direction), float((din * direction).sum())
-            if (
-                abs(true - said)
-                > WRONG_BY * max(abs(true), abs(said), 1e-3 * float(np.abs(din).max(initial=0))) + 1e-13
-            ):
+            true, noise = self.probes.of_operation(call, position, direction)
+            if differ(true, noise, float((din * direction).sum()), 1e-3 * float(np.abs(din).max(initial=0))):
                 bad.append(position)
         return bad
 
-    def op_along(self, call: Call, position: int, direction: np.ndarray) -> float:
-        def value(inputs) -> np.ndarray:
-            out, _ = call.op.forward(*inputs)
-            parts = out if isinstance(out, tuple) else (out,)
-            return sum(
-                (np.asarray(p) * d).sum() for p, d in zip(parts, call.douts, strict=False) if d is not None
-            )
-
-        if self.oracle.method == "complex step":
-            inputs = [x.astype(np.complex128) if n in call.floats else x for n, x in enumerate(call.inputs)]
-            inputs[position] = inputs[position] + 1j * COMPLEX_STEP * direction
-            return float(np.imag(value(inputs)) / COMPLEX_STEP)
-
-        def difference(s: float) -> float:
-            sides = []
-            for sign in (1, -1):
-                inputs = list(call.inputs)
-                inputs[position] = inputs[position] + sign * s * direction
-                sides.append(value(inputs))
-            return float(sides[0] - sides[1])
-
-        return richardson(difference)[0]
-
-    def explain_operation(self, call: Call) -> None:
+    def explain_operation(self, call: Call, wrong_inputs: list[int]) -> None:
         kind = KINDS.get(call.op.name) or kind_by_layer(call)
-        bad = [call.name_of_input(n) for n in self.bad_inputs]
+        bad = [call.name_of_input(n) for n in wrong_inputs]
         if kind is None:
             self.report.place = Place(f"d{bad[0]}", layer=call.path)
             return
-        trial = self.trial_of(call, kind)
-        report, place = self.diagnose(call, kind, trial)
+        trial = trial_in_the_model(call, kind, self.oracle, set(bad))
+        causes, place = causes_inside(self.checker, call, kind, trial)
         if place is None:
             place = place_of_inputs(kind, bad)
         step = place.step
         if step is None and not place.node.startswith(("dW", "db")):
-            step = self.step_of(call)
+            step = step_of(self.calls, call)
             if step is not None and place.node in ("dh0", "dc0"):
                 place, step = replace(place, node=place.node[:-1]), step - 1
         self.report.place = replace(place, layer=call.path, step=step)
         if not self.report.causes:
-            self.report.causes = report
-
-    def trial_of(self, call: Call, kind: Kind) -> Trial:
-        names = [*kind.arguments, *kind.extras]
-        values = dict(zip(names, call.inputs, strict=False))
-        problem = pair_problem(kind.name, call.op.forward, call.op.backward, kind, values)
-        shown = [name for name in kind.arguments if values.get(name) is not None]
-        gradients, misshapen, missing = {}, {}, {}
-        for name, din in zip(shown, call.dins, strict=False):
-            if din is not None and din.shape == values[name].shape:
-                gradients[name] = din
-            else:
-                missing[name] = "missing"
-                if din is not None:
-                    misshapen[name] = din
-        douts = [np.asarray(d, dtype=float) if d is not None else None for d in call.douts]
-        run = Run(list(call.outs), douts, gradients, missing, misshapen, [], {}, np.dtype(np.float64))
-        bad = {call.name_of_input(n) for n in self.bad_inputs}
-        blocks = {
-            name: Block(name, MISSING if name in missing else WRONG if name in bad else RIGHT)
-            for name in shown
-        }
-        return Trial("in the model", values, problem, run, self.oracle, blocks)
-
-    def diagnose(self, call: Call, kind: Kind, trial: Trial) -> tuple[list[Cause], Place | None]:
-        """Causes, from the operation checked on its own and in the model; the place is that in the model."""
-        options = {"reset_after": trial.values["reset_after"]} if "reset_after" in trial.values else {}
-        declared = Form(kind.gates, options)
-        form, _ = find_form(kind, trial, declared)
-        if form is None:
-            return [], None
-        reference = kind.reference(standard(kind, form, trial.values))
-        own = as_trials(self.checker, call.op.name, call.op.forward, call.op.backward, kind, declared)
-        wrong = [t for t in own if t.wrong]
-        seen = (
-            observe_gates(call.op.forward, call.op.backward, kind, form, trial, self.checker.guard)
-            if "Wx" in trial.values
-            else None
-        )
-        causes = causes_of(search(kind, form, [trial, *wrong], seen), kind, form, trial, reference)
-        if causes:
-            return causes, next((c.place for c in causes if c.place is not None), seen)
-        results = gradients_of(
-            reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts)),
-            kind,
-            form,
-            trial.values,
-        )
-        for name, block in trial.blocks.items():
-            block.got, block.expected = trial.run.gradients.get(name), results[name]
-        # on its own an operation shows more: its settings are made for that
-        return causes_without_a_match(self.checker, kind, form, own if wrong else [trial]), seen
+            self.report.causes = causes
 
     # -- weights whose deltas are all right ------------------------------------------------------------------------
 
@@ -394,41 +239,6 @@ class Visitor:
         return None if parameter is None else parameter.data
 
 
-def letters_of(call: Call, out: str) -> str:
-    kind = KINDS.get(call.op.name)
-    letters = kind.outs.get(out, "") if kind else ""
-    index = [call.name_of_out(n) for n in range(len(call.outs))].index(out) if letters else 0
-    shape = call.outs[index].shape
-    return (
-        letters
-        if len(letters) == len(shape)
-        else "TB"[2 - len(shape) + 1 :] + "X"
-        if len(shape) in (2, 3)
-        else ""
-    )
-
-
-def kind_by_layer(call: Call) -> Kind | None:
-    """The kind of an op of another name, from the weights that it is called with: a student's own."""
-    shapes = [x.shape for x in call.inputs if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
-    n = len(call.inputs)
-    for kind in KINDS.values():
-        sizes = [len(letters) for letters in kind.arguments.values()]
-        if (
-            [len(s) for s in shapes] == sizes
-            and len(call.outs) == len(kind.outs)
-            and n <= len(sizes) + len(kind.extras)
-        ):
-            if kind.gates:
-                H = shapes[1][-1]
-                widths = {shapes[list(kind.arguments).index("Wx")][1]}
-                if widths != {len(kind.gates) * H}:
-                    continue
-            return kind
-    return None
-
-
-def place_of_inputs(kind: Kind, bad: list[str]) -> Place:
-    if "attention" in kind.name or len(bad) > 1:
-        return Place({"cross_entropy": "dlogits", "masked_softmax": "dscores"}.get(kind.name, f"d{bad[0]}"))
-    return Place(f"d{bad[0]}")
+def differ(true: float, noise: float, said: float, size: float) -> bool:
+    """Whether a derivative, measured with some noise, is not what backward says; size: of the gradient."""
+    return abs(true - said) > WRONG_BY * max(abs(true), abs(said), size) + MARGIN * noise + 1e-13

@@ -8,10 +8,10 @@ import numpy as np
 from minis2s.errors import UserError
 from minis2s.gradcheck.checker import SECONDS, Checker
 from minis2s.gradcheck.hygiene import given_gradients
+from minis2s.gradcheck.judge import judge
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Misbehaved, Problem
 from minis2s.gradcheck.report import Report
-from minis2s.gradcheck.verdict import judge
 
 
 def check_loss(

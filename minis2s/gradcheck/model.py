@@ -17,18 +17,17 @@ import numpy as np
 from minis2s.data import Example, make_batch
 from minis2s.errors import UserError
 from minis2s.gradcheck import insitu
-from minis2s.gradcheck.causes import Finding, Place, fault, remark
-from minis2s.gradcheck.kinds import LENGTHS, SOURCE_LENGTHS, B, S, T, lengths_mask
+from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark
+from minis2s.gradcheck.judge import judge_entries
+from minis2s.gradcheck.layer_inputs import WholeAttention, inputs_for
 from minis2s.gradcheck.operations import check_operations
-from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, leaves, like
+from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, copied, leaves, like
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
 from minis2s.gradcheck.trial import causes_in
-from minis2s.gradcheck.verdict import judge_entries
 from minis2s.gradcheck.watch import walk
-from minis2s.models import Bridge, Decoder, Encoder, Seq2Seq
-from minis2s.nn import Attention, Bidirectional, Dropout, Embedding, Layer, Linear, Stack
-from minis2s.nn.recurrent import Recurrent
+from minis2s.models import Seq2Seq
+from minis2s.nn import Attention, Layer
 from minis2s.op import Op
 
 DROPOUT_SEED = 20140901
@@ -96,9 +95,8 @@ def merge(report: Report, blocks: dict, setting: str) -> None:
         elif block.verdict in ("wrong", "missing") or (
             report.blocks[known[name]].verdict == "vacuous" and block.verdict == "right"
         ):
-            block.note = "; ".join(
-                filter(None, [block.note, f"running {setting}" if block.verdict == "wrong" else ""])
-            )
+            if block.verdict == "wrong":
+                block.notes += (Note(f"running {setting}", level=1),)
             report.blocks[known[name]] = block
 
 
@@ -213,7 +211,7 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
     try:
         before = {name: np.array(p.grad) for name, p in parameters.items()}
         _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})
-        problem.backward([None if d is None else d.copy() for d in run.douts], cache)
+        problem.backward(copied(run.douts), cache)
         after = {name: np.array(p.grad) for name, p in parameters.items()}
     finally:
         del layer.zero_grad
@@ -242,91 +240,6 @@ def batch_for(model):
 
     examples = [([5, 4, 4], [4, 5, 4]), ([6, 5], [7]), ([5], [4, 6])]
     return make_batch([Example(ids(s, source), ids(t, target)) for s, t in examples])
-
-
-# -- single layers -----------------------------------------------------------------------------------
-
-
-def inputs_for(layer: Layer, rng: np.random.Generator) -> list:
-    """Arguments of layer.forward that hide nothing, for the layers of the engine."""
-    normal = rng.standard_normal
-
-    def state_of(one) -> tuple:
-        if isinstance(one, Bidirectional):
-            return tuple(normal((B, one.hidden_size)) for _ in range(one.forwards.state_parts))
-        return tuple(normal((B, one.hidden_size)) for _ in range(one.state_parts))
-
-    def size_of(one) -> int:
-        while not isinstance(one, Recurrent):
-            one = one.forwards if isinstance(one, Bidirectional) else one.layers[0]
-        return one.Wx.data.shape[0]
-
-    mask = lengths_mask(LENGTHS, T)
-    source_mask = lengths_mask(SOURCE_LENGTHS, S)
-    match layer:
-        case Linear():
-            return [normal((T, B, layer.W.data.shape[0]))]
-        case Embedding():
-            return [np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.W.data.shape[0]]
-        case Dropout():
-            return [normal((T, B, 5))]
-        case Stack():
-            return [normal((T, B, size_of(layer))), [state_of(one) for one in layer.layers], mask]
-        case Bidirectional() | Recurrent():
-            return [normal((T, B, size_of(layer))), state_of(layer), mask]
-        case Attention():
-            Q, M, _ = attention_sizes(layer)
-            return [normal((T, B, Q)), normal((S, B, M)), source_mask]
-        case Encoder():
-            return [
-                np.array([[1, 3, 3], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0],
-                mask,
-            ]
-        case Bridge():
-            size = layer.projections[0].W.data.shape[0] if layer.projections else layer.decoder_size
-            return [
-                [
-                    tuple(normal((B, size)) for _ in range(layer.state_parts))
-                    for _ in range(layer.encoder_layers)
-                ]
-            ]
-        case Decoder():
-            M = (
-                attention_sizes(layer.attention)[1]
-                if layer.attention is not None
-                else layer.cells.hidden_size
-            )
-            ids = np.array([[1, 1, 1], [3, 1, 0], [2, 3, 1], [0, 1, 0]]) % layer.embedding.W.data.shape[0]
-            return [normal((S, B, M)), source_mask, [state_of(one) for one in layer.cells.layers], ids]
-    raise UserError(f"no inputs are known for a {type(layer).__name__}: hand them in, gradcheck(layer, x)")
-
-
-class WholeAttention(Layer):
-    """An attention with the projection of its keys: forward(query, memory, mask)."""
-
-    def __init__(self, attention: Attention):
-        self.attention = attention
-
-    def forward(self, query, memory, mask=None):
-        keys, projected = self.attention.project(memory)
-        context, cache = self.attention.forward(query, keys, memory, mask)
-        return context, (projected, cache)
-
-    def backward(self, dcontext, cache):
-        projected, attended = cache
-        dquery, dkeys, dmemory = self.attention.backward(dcontext, attended)
-        return dquery, dmemory + self.attention.project_backward(dkeys, projected)
-
-
-def attention_sizes(layer: Attention) -> tuple[int, int, int]:
-    """(query size, memory size, key size); where the weights do not say, 3."""
-    if layer.kind == "general":
-        Q, M = layer.W.data.shape
-        return Q, M, M
-    if layer.kind == "additive":
-        Q, A = layer.Wq.data.shape
-        return Q, layer.keys.W.data.shape[0], A
-    return 3, 3, 3
 
 
 def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:

@@ -13,6 +13,7 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.functional import OPS
+from minis2s.gradcheck.check import gradcheck
 from minis2s.gradcheck.mutants.forked import run_forked
 from minis2s.gradcheck.mutants.mutant import Mutant, mutated_op, planted, target_function
 from minis2s.gradcheck.mutants.observed import observed
@@ -79,8 +80,6 @@ def mutate_pair(
 
 def checker_accepts(op: str) -> bool:
     """Whether the engine's own gradient checker finds nothing wrong: in an operation, or ("") in tiny models."""
-    from minis2s.gradcheck import gradcheck
-
     if not op:
         models = (gradcheck(tiny_model(name), fast=True) for name in MODELS)
         return all(report.ok for report in models) and all(

@@ -13,8 +13,8 @@ import numpy as np
 from minis2s.gradcheck.causes import Place
 from minis2s.gradcheck.edits import recorded, syntax_of
 from minis2s.gradcheck.hypotheses import CANNOT_RUN, Hypothesis
-from minis2s.gradcheck.kinds import Kind, Reference
-from minis2s.gradcheck.problem import Guard, Misbehaved
+from minis2s.gradcheck.kind import Kind, Reference
+from minis2s.gradcheck.problem import Guard, Misbehaved, copied
 from minis2s.gradcheck.subject import pair_problem
 from minis2s.gradcheck.textbook import BEFORE, NODES
 from minis2s.gradcheck.trial import Form, Trial, arguments_of, gradients_of, reorder, standard
@@ -143,7 +143,7 @@ def observe_gates(
         with guard.watching("forward"):
             _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})
         with guard.watching("backward"):
-            gradients, _ = problem.backward([None if d is None else d.copy() for d in trial.run.douts], cache)
+            gradients, _ = problem.backward(copied(trial.run.douts), cache)
         dz = np.array(gradients["x"], dtype=np.float64)[..., -G:]
     except (Misbehaved, KeyError, IndexError, TypeError, ValueError):
         return None

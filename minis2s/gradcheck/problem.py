@@ -48,6 +48,11 @@ class Misbehaved(BaseException):
     No ordinary Exception: it must pass through a student's own `except Exception`.
     """
 
+    @property
+    def final(self) -> bool:
+        """Whether other inputs are not worth a try: the time is over, or the code ends the program."""
+        return isinstance(self, TooSlow) or isinstance(self.__cause__, SystemExit)
+
 
 class TooSlow(Misbehaved):
     """Its time was over; whether its gradients are right is not known."""
@@ -177,6 +182,11 @@ def describe_error(what: str, error: BaseException) -> str:
         return f"{what} ends the program (SystemExit){place}: a function must return its result"
     text = " ".join(str(error).split())[:200]
     return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}"
+
+
+def copied(arrays: list) -> list:
+    """Arrays, some of them perhaps None, for code that may write into what it is given."""
+    return [None if a is None else a.copy() for a in arrays]
 
 
 # -- nested results ------------------------------------------------------------------------------

@@ -5,10 +5,7 @@ hint level holds back is left out in one place, `Report.shown`; all three show w
 """
 
 import json
-import sys
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from minis2s.gradcheck.causes import CAUSES, Finding, Place, fault, remark
 from minis2s.gradcheck.glossary import (
@@ -20,7 +17,9 @@ from minis2s.gradcheck.glossary import (
     is_batch_first,
 )
 from minis2s.gradcheck.hints import shown_block, shown_finding
+from minis2s.gradcheck.plain import block_dict, cause_dict, storable, version
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
+from minis2s.gradcheck.sentences import in_a_line, where_by_blocks, why_not
 from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
@@ -112,7 +111,7 @@ class Report:
         if self.worst is None:
             return f"the numbers are right; the fault lies where {self.place} is made"
         if self.place.guessed:
-            return self.where_by_blocks(self.place)
+            return where_by_blocks(self, self.place)
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
             return (
                 f"only the gradient of a weight, {self.place}, is wrong; everything that leads to it is right"
@@ -127,7 +126,7 @@ class Report:
         if self.hint < 2:
             return ""
         if not self.causes:
-            return self.why_not()
+            return why_not(self)
         best = self.causes[0]
         says = dict.fromkeys(c.says for c in self.causes if c.confidence == best.confidence)
         rivals = [s for s in says if s != best.says][:2]
@@ -142,41 +141,6 @@ class Report:
             text = "; or ".join([f"{opening} {best.says}", *rivals])
         names = "; ".join(explained_in_prose(text))
         return f"{text} ({names})" if names else text
-
-    def where_by_blocks(self, guess: Place) -> str:
-        """What the verdicts of the blocks alone say about the place."""
-        wrong = [b.name for b in self.blocks if b.verdict in (WRONG, MISSING)]
-        right = [b.name for b in self.blocks if b.verdict == RIGHT]
-        bad = "wrong" if any(b.verdict == WRONG for b in self.blocks) else "missing"
-        text = f"{gradients_of(wrong)} {bad}"
-        if right:
-            text += f", {gradients_of(right)} right".replace("the gradient", "that", 1).replace(
-                "thats", "those"
-            )
-        if guess.node != f"d{wrong[0]}" or len(wrong) > 1:
-            text += f"; {guess} is a guess from this"
-        text += "; nothing inside backward was looked at"
-        return text if self.kind else f'{text} (a kind, as kind="lstm", lets it be looked at)'
-
-    def why_not(self) -> str:
-        """What to do where numbers are wrong and no known mistake gives them."""
-        worst = self.worst
-        if worst is None or not self.searched or worst.verdict == MISSING:
-            return ""
-        if any(f.ok is False for f in self.findings):
-            return ""  # a fault of behaviour is said already
-        tried = "no known single mistake gives these numbers"
-        if not self.kind:
-            tried = "no known pattern of a single mistake is in these numbers"
-        wrong = [b.name for b in self.blocks if b.verdict in (WRONG, MISSING)]
-        right = [b.name for b in self.blocks if b.verdict == RIGHT]
-        if len(wrong) == 1 and right:
-            look = f"Only the gradient of {worst.name} is wrong: look at the lines that it alone needs"
-        else:
-            look = f"Look first at the gradient of {worst.name}, which is farthest off (relative error {worst.error:.2g})"
-            if right:
-                look += f"; what it shares with {', '.join(right[:3])}, which {'is' if len(right) == 1 else 'are'} right, is no suspect"
-        return f"{tried}. {look}. Two mistakes at once look like this too: mend what you find and check again"
 
     def formula(self) -> str:
         """The equation in question and the right line of its backward pass. "" where none is known."""
@@ -281,53 +245,3 @@ class Report:
     def to_json(self) -> str:
         """`to_dict` as JSON text, which can be written as UTF-8 whatever characters a message has."""
         return storable(json.dumps(self.to_dict(), ensure_ascii=False, indent=1))
-
-
-def in_a_line(block: Block) -> str:
-    """A block in one line of text; both values with the same number of digits."""
-    if block.verdict in (MISSING, VACUOUS):
-        return str(block)
-    place = block.name if not block.index else f"{block.name}[{', '.join(map(str, block.index))}]"
-    text = f"{place}: {block.verdict}: relative error {block.error:.1e}"
-    text += f", backward says {block.analytic:#.10g}, differences say {block.numeric:#.10g}"
-    return f"{text} ({block.note})" if block.note else text
-
-
-def gradients_of(names: list[str]) -> str:
-    """The subject of a sentence, with its verb."""
-    s, verb = ("", "is") if len(names) == 1 else ("s", "are")
-    return f"the gradient{s} of {', '.join(names)} {verb}"
-
-
-def version() -> str:
-    """That of minis2s; the whole package lies above this one, which may not import it, and is loaded by now."""
-    return sys.modules["minis2s"].__version__
-
-
-def storable(text: str) -> str:
-    r"""Text that UTF-8 can hold: half a surrogate pair becomes its escape, \ud800, as JSON writes it."""
-    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
-
-
-def cause_dict(cause: Cause, shown: int) -> dict:
-    found = {"cause": cause.cause, "says": cause.says, "confidence": cause.confidence}
-    return found | (
-        {"line": cause.line, "wrong": cause.wrong, "equation": cause.equation} if shown >= 3 else {}
-    )
-
-
-def block_dict(block: Block) -> dict:
-    def number(x: float | None):
-        return None if x is None or not np.isfinite(x) else float(x)
-
-    return {
-        "name": block.name,
-        "verdict": block.verdict,
-        "error": number(block.error),
-        "noise": number(block.noise),
-        "index": None if block.index is None else list(block.index),
-        "backward": number(block.analytic),
-        "numeric": number(block.numeric),
-        "taylor_slope": number(block.slope),
-        "note": block.note,
-    }

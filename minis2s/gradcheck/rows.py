@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from minis2s.gradcheck.hypotheses import Hypothesis
-from minis2s.gradcheck.kinds import Kind
+from minis2s.gradcheck.kind import Kind
 
 
 def mistakes_with_rows(function: Callable, kind: Kind) -> Iterator[Hypothesis]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minis2s.errors import UserError
-from minis2s.gradcheck.kinds import ALIASES, KINDS, Kind
+from minis2s.gradcheck.kind import Kind
+from minis2s.gradcheck.kinds import ALIASES, KINDS
 from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
 
 OPTIONAL = ("b", "mask", "reset_after", "smoothing", "reduction")  # arguments that may be left out

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from minis2s.gradcheck.causes import Finding, Place
-from minis2s.gradcheck.hygiene import Run
-from minis2s.gradcheck.kinds import Kind, Reference
+from minis2s.gradcheck.kind import Kind, Reference
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Problem
+from minis2s.gradcheck.run import TRANSPOSED, Run
 from minis2s.gradcheck.verdict import MISSING, WRONG, Block
 
-CLOSE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-4}  # of two computations of the same formula
+# how far two computations of the same formula may differ
+CLOSE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-4, np.dtype(np.float16): 2e-2}
 
 
 class Cause(NamedTuple):
@@ -44,6 +45,15 @@ def causes_in(findings: list[Finding], wrong: bool) -> list[Cause]:
     """The faults of behaviour as causes. wrong: whether numbers are wrong, too; a fault need not explain them."""
     confidence = "possible" if wrong else "certain"
     return [Cause(f.cause, f.says, confidence) for f in findings if f.ok is False and f.cause]
+
+
+def transposed(blocks: dict[str, Block]) -> list[Cause]:
+    """The gradients that came transposed, as causes."""
+    return [
+        Cause("transpose", block.note, "likely")
+        for block in blocks.values()
+        if any(note.tells == TRANSPOSED for note in block.notes)
+    ]
 
 
 class Form(NamedTuple):
@@ -99,11 +109,11 @@ def gradients_of(results, kind: Kind, form: Form, values: dict) -> dict[str, np.
     }
 
 
-def find_form(kind: Kind, trial: Trial, declared: Form) -> tuple[Form | None, str]:
-    """The form in which the textbook gives what the function's forward gives, and a remark.
+def find_form(kind: Kind, trial: Trial, declared: Form) -> Form | None:
+    """The form in which the textbook gives what the function's forward gives.
 
     The declared form is tried first; then every order of the gates and, for a GRU, both places of the
-    reset gate. None when the forward pass is none of these.
+    reset gate. Returns None when the forward pass is none of these.
     """
     orders = (
         [declared.gates, *("".join(p) for p in itertools.permutations(kind.gates))] if kind.gates else [""]
@@ -111,7 +121,6 @@ def find_form(kind: Kind, trial: Trial, declared: Form) -> tuple[Form | None, st
     variants = [declared.options]
     if kind.name.startswith("gru"):
         variants.append(declared.options | {"reset_after": not declared.options.get("reset_after", True)})
-    close = CLOSE[trial.run.dtype]
     for options in variants:
         for gates in orders:
             form = Form(gates, options)
@@ -120,17 +129,19 @@ def find_form(kind: Kind, trial: Trial, declared: Form) -> tuple[Form | None, st
             except TypeError:  # it takes fewer arguments than the textbook needs, as an LSTM without a bias
                 continue
             pairs = list(zip(trial.run.outs, outs, strict=False))
-            if pairs and all(
-                a.shape == b.shape and np.allclose(a, b, rtol=close, atol=close) for a, b in pairs
-            ):
-                return form, remark_on(kind, form, declared)
-    return None, (
-        f"forward does not compute what a {kind.name} of this kind computes, so the place can only be told "
-        "roughly; check the forward pass first (the gradient is judged against your own forward)"
-    )
+            if pairs and all(agree_in_forward(a, b, trial.run.dtype) for a, b in pairs):
+                return form
+    return None
 
 
-def remark_on(kind: Kind, form: Form, declared: Form) -> str:
+def agree_in_forward(mine: np.ndarray, textbook: np.ndarray, dtype: np.dtype) -> bool:
+    """Do two outs agree? dtype: in which the code is judged; what it returns may hold less, as float16 does."""
+    close = max(CLOSE[dtype], CLOSE.get(mine.dtype, 0.0))
+    return mine.shape == textbook.shape and np.allclose(mine, textbook, rtol=close, atol=close)
+
+
+def how_it_differs(form: Form, declared: Form) -> str:
+    """In words, how a form differs from the declared one; "" where it does not."""
     notes = []
     if form.gates != declared.gates:
         notes.append(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minis2s import functional as F
+from minis2s.gradcheck.kinds import KINDS
 from minis2s.nn.layer import Layer
 from minis2s.op import Op
 
@@ -40,15 +41,11 @@ class Call:
         return found[:1] if self.op.name == "embedding" else found
 
     def name_of_input(self, n: int) -> str:
-        from minis2s.gradcheck.kinds import KINDS
-
         kind = KINDS.get(self.op.name)
         names = [*kind.arguments, *kind.extras] if kind else []
         return names[n] if n < len(names) else f"input {n}"
 
     def name_of_out(self, n: int) -> str:
-        from minis2s.gradcheck.kinds import KINDS
-
         kind = KINDS.get(self.op.name)
         names = list(kind.outs) if kind else []
         return names[n] if n < len(names) else "out"

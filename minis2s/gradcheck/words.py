@@ -1,6 +1,6 @@
 """What a change of a line means: the cause, and a sentence in the field's words."""
 
-from minis2s.gradcheck.changes import Change
+from minis2s.gradcheck.operation_changes import Change
 
 # Quantities that only the textbook gives a name, in words.
 NAMED = {

@@ -11,7 +11,8 @@ from minis2s.gradcheck import CAUSES, Report, gradcheck
 from minis2s.gradcheck import textbook as tb
 from minis2s.gradcheck.edits import Edit, edits, recorded, several, syntax_of, variables_of
 from minis2s.gradcheck.hypotheses import CANNOT_RUN, sizes_for
-from minis2s.gradcheck.kinds import KINDS, Kind
+from minis2s.gradcheck.kind import Kind
+from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.trial import Form, arguments_of, gradients_of
 
 FUNCTIONS = {name: f for name, f in vars(tb).items() if name.endswith("_backward")}

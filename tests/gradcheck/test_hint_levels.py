@@ -12,6 +12,7 @@ import pytest
 
 from minis2s.functional import OPS
 from minis2s.gradcheck import CAUSES, Block, Finding, Report, gradcheck
+from minis2s.gradcheck.causes import Note
 from minis2s.gradcheck.html import to_html
 from minis2s.gradcheck.kinds import KINDS
 from minis2s.models import ModelConfig, Seq2Seq
@@ -155,19 +156,39 @@ def test_a_model():
 
 def test_a_block_note_shows_what_its_level_allows():
     notes = {
-        "the gradient of W has shape (6, 5), expected (5, 6), the shape of W: it is transposed": "transposed",
-        "the gradient of b has shape (3, 6), expected (6), the shape of b: the sum over the other axes is missing": "sum over",
-        "a difference of 1e-06 is more than rounding explains: an epsilon that backward leaves out?": "epsilon",
-        "both are small; with the setting 'ragged', right with: no mask": "ragged",
+        (
+            Note("the gradient of W has shape (6, 5), expected (5, 6)", tells="it is transposed"),
+        ): "transposed",
+        (Note("both are small"), Note("with the setting 'ragged', right with: no mask", level=2)): "ragged",
     }
-    report = Report("f", "", [Block(f"b{n}", "missing", 1.0, note=note) for n, note in enumerate(notes)])
+    report = Report("f", "", [Block(f"b{n}", "missing", 1.0, notes=some) for n, some in enumerate(notes)])
     for level in range(4):
         for text in outputs(replace(report, hint=level)).values():
-            for note, secret in notes.items():
-                assert (secret in text) == (level >= 2), (level, note)
-                assert note.partition(";")[0].partition(": ")[0] in text
-    running = Report("f", "", [Block("W", "wrong", 1.0, note="running step by step")])
+            for some, secret in notes.items():
+                assert (secret in text) == (level >= 2), (level, some)
+                assert some[0].text in text
+    running = Report("f", "", [Block("W", "wrong", 1.0, notes=(Note("running step by step", level=1),))])
     assert ["step by step" in str(replace(running, hint=n)) for n in range(4)] == [False, True, True, True]
+
+
+def test_what_the_checks_note_of_a_block_has_its_level():
+    """A gradient of another shape, a remainder like that of an epsilon, a mask that matters."""
+    x, W = np.random.default_rng(0).standard_normal((2, 3)), np.ones((3, 2))
+
+    def backward(dout, cache):
+        return dout @ W.T, dout.T @ x
+
+    report = gradcheck((lambda x, W: (x @ W, None), backward), x, W)
+    (secret,) = [note.tells for block in report.blocks for note in block.notes if note.tells]
+    assert secret == "it is transposed"
+    holds_back(report)
+    nearly = gradcheck(lambda x: (np.log(x.real + 1e-8), lambda dy: dy / x), np.array([0.5, 0.7]))
+    masked = next(b for b in student_bugs.BUGS if b.kind == "rnn" and b.cause == "mask ignored")
+    masked = gradcheck(("mine", masked.forward, masked.backward), kind="rnn")
+    for report, secret in ((nearly, "epsilon"), (masked, "right with: no mask")):
+        assert secret in str(report)
+        shown = [replace(report, hint=level).shown().blocks for level in range(4)]
+        assert [any(secret in b.note for b in blocks) for blocks in shown] == [False, False, True, True]
 
 
 def test_a_fault_that_may_not_be_told_still_counts():

@@ -8,6 +8,7 @@ import pytest
 
 from minis2s.errors import UserError
 from minis2s.gradcheck import Block, Cause, Finding, Place, Report, gradcheck
+from minis2s.gradcheck.causes import Note
 from minis2s.gradcheck.heatmap import Marks, heat_map, plain
 from minis2s.gradcheck.html import save_html, to_html
 from minis2s.gradcheck.html_style import DARK, LIGHT
@@ -162,8 +163,18 @@ def test_places_of_other_sorts(name):
 
 def hostile_report() -> Report:
     blocks = [
-        Block(HOSTILE, "wrong", 0.5, (0, 1), 1.0, 2.0, note=HOSTILE, got=np.ones((2, 2)), expected=np.eye(2)),
-        Block("b", "missing", float("inf"), note=HOSTILE),
+        Block(
+            HOSTILE,
+            "wrong",
+            0.5,
+            (0, 1),
+            1.0,
+            2.0,
+            notes=(Note(HOSTILE),),
+            got=np.ones((2, 2)),
+            expected=np.eye(2),
+        ),
+        Block("b", "missing", float("inf"), notes=(Note(HOSTILE),)),
     ]
     place = Place(HOSTILE, HOSTILE, 1, "<b>")
     causes = [Cause("scale", HOSTILE, "likely", HOSTILE, HOSTILE, HOSTILE)]
@@ -314,8 +325,18 @@ def test_size_limit():
 
 def test_blocks_of_other_verdicts():
     blocks = [
-        Block("a", "vacuous", note="both gradients are zero"),
-        Block("b", "cannot tell", 0.1, (0,), 1.0, 1.1, note="noise", got=np.ones(2), expected=np.ones(2)),
+        Block("a", "vacuous", notes=(Note("both gradients are zero"),)),
+        Block(
+            "b",
+            "cannot tell",
+            0.1,
+            (0,),
+            1.0,
+            1.1,
+            notes=(Note("noise"),),
+            got=np.ones(2),
+            expected=np.ones(2),
+        ),
         Block("c", "kink", 0.1, (0,), float("nan"), float("inf"), slope=float("nan")),
         Block("d", "wrong", float("inf"), (0,), float("nan"), 1.0),
     ]

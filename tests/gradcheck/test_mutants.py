@@ -43,7 +43,9 @@ def test_every_fragment_occurs_once_and_what_comes_out_is_other_code(area):
     for mutant in by_area[area]:
         right, wrong = target_function(mutant.target), mutated_code(mutant)
         assert right.__code__.co_name == wrong.code.co_name, mutant.name
-        same = right.__code__.co_code == wrong.code.co_code and right.__code__.co_consts == wrong.code.co_consts
+        same = (
+            right.__code__.co_code == wrong.code.co_code and right.__code__.co_consts == wrong.code.co_consts
+        )
         assert not (same and right.__code__.co_names == wrong.code.co_names) or (
             right.__defaults__ != wrong.defaults
             or right.__code__.co_varnames != wrong.code.co_varnames
@@ -127,7 +129,9 @@ def test_every_bug_of_an_operation_itself_makes_an_op():
     assert forward.backward is OPS["masked_softmax"].backward is not forward.forward
 
 
-@pytest.mark.parametrize("name", ["embedding/scatter without a sum", "wiring/softmax skipped", "forward/sigmoid by exp"])
+@pytest.mark.parametrize(
+    "name", ["embedding/scatter without a sum", "wiring/softmax skipped", "forward/sigmoid by exp"]
+)
 def test_a_bug_beside_the_pair_makes_no_op(name):
     with pytest.raises(ValueError, match="plant it instead"):
         mutated_op(MUTANTS[name])
@@ -135,7 +139,11 @@ def test_a_bug_beside_the_pair_makes_no_op(name):
 
 @pytest.mark.parametrize(
     "old, new, words",
-    [("no such text", "", "occurs 0 times"), ("dh", "dh", "it occurs"), ("return dx", "return (dx", "is not Python")],
+    [
+        ("no such text", "", "occurs 0 times"),
+        ("dh", "dh", "it occurs"),
+        ("return dx", "return (dx", "is not Python"),
+    ],
 )
 def test_a_fragment_that_does_not_fit_is_refused(old, new, words):
     mutant = Mutant("bad", "functional.rnn:rnn_backward", old, new, "Bad.", "sign")

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from minis2s.gradcheck.numeric import EPS, STEP, Oracle, ladder, richardson, unit_direction
+from minis2s.gradcheck.differences import EPS, MORE, SHORTER, STEP, extrapolated, ladder, unit_direction
+from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
 
 KNOWN = {  # a function, and its derivative
@@ -33,6 +34,11 @@ def oracle(f, *blocks, method: str = "", dout=1.0) -> Oracle:
 
 def sides(f):
     return lambda s: f(s) - f(-s)
+
+
+def richardson(difference, step=STEP):
+    """`extrapolated` for difference(s) = f(s) - f(-s), at the displacement `step` and the next shorter ones."""
+    return extrapolated([difference(h) / (2 * h) for h in (step / SHORTER**k for k in range(MORE + 1))])
 
 
 # -- Richardson on a plain function of one number ------------------------------------------------------

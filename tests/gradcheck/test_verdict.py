@@ -9,7 +9,8 @@ import pytest
 
 from minis2s import functional as F
 from minis2s.errors import UserError
-from minis2s.gradcheck import Report, assert_gradients, check_loss, gradcheck, verdict
+from minis2s.functional import OPS
+from minis2s.gradcheck import Report, assert_gradients, check_loss, gradcheck, judge
 
 X = np.random.default_rng(0).standard_normal((3, 4))  # no entry within 0.01 of zero
 assert np.abs(X).min() > 0.01
@@ -538,7 +539,7 @@ def tanh_layer_back(dy, cache):
 
 
 def test_of_a_large_block_a_sample_and_one_direction_are_measured_and_that_is_said(monkeypatch):
-    monkeypatch.setattr(verdict, "ENTRIES_SECONDS", 0.2)
+    monkeypatch.setattr(judge, "ENTRIES_SECONDS", 0.2)
     rng = np.random.default_rng(23)
     x, W = rng.standard_normal((4, 100)), 0.1 * rng.standard_normal((100, 600))
     report = gradcheck((tanh_layer, tanh_layer_back), x, W, seconds=10)
@@ -554,7 +555,7 @@ def test_of_a_large_block_a_sample_and_one_direction_are_measured_and_that_is_sa
 
 
 def test_of_an_embedding_the_rows_that_are_used_are_measured(monkeypatch):
-    monkeypatch.setattr(verdict, "ENTRIES_SECONDS", 0.2)
+    monkeypatch.setattr(judge, "ENTRIES_SECONDS", 0.2)
     ids = np.random.default_rng(24).integers(0, 8000, 12)
     ids[5:] = ids[0]
 
@@ -594,6 +595,19 @@ def test_float16_outputs_are_judged_by_what_they_hold():
     assert right.verdict == "cannot tell" and "could hide an error of 1 percent" in block(right, "x").note
     assert "float64 came in, float16 comes out" in said(right, None) and said(right) == ""
     assert check(-1.0).verdict == "wrong"
+
+
+def test_a_right_forward_in_float16_is_that_of_its_kind():
+    op = OPS["linear"]
+
+    def forward(x, W, b, times=1.0):
+        out, cache = op.forward(x, W, b)
+        return (times * out).astype(np.float16), cache
+
+    report = gradcheck((forward, op.backward), kind="linear")
+    assert report.forward == "right" and not any("compute" in f.says for f in report.findings)
+    other = gradcheck((lambda x, W, b: forward(x, W, b, 1.1), op.backward), kind="linear")
+    assert other.forward == "differs"
 
 
 def test_longdouble_is_no_fault():

@@ -9,7 +9,6 @@ import pytest
 from minis2s import __version__
 from minis2s.functional import OPS
 from minis2s.gradcheck import Block, Cause, Finding, Place, Report, check_loss, gradcheck
-from minis2s.gradcheck.changes import Change
 from minis2s.gradcheck.diagnose import in_the_order_of
 from minis2s.gradcheck.glossary import (
     GLOSSARY,
@@ -21,6 +20,7 @@ from minis2s.gradcheck.glossary import (
 )
 from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.mutants import MUTANTS, mutated_op
+from minis2s.gradcheck.operation_changes import Change
 from minis2s.gradcheck.words import in_words
 
 

@@ -37,7 +37,9 @@ class Mutant(NamedTuple):
     cause: str  # a key of causes.CAUSES
     node: str = ""
     gate: str = ""
-    step: int | None = None  # counted from the end: -1 is the last step; None where it is not a matter of time
+    step: int | None = (
+        None  # counted from the end: -1 is the last step; None where it is not a matter of time
+    )
     about: str = "backward"  # one of ABOUT
     op: str = ""  # the operation in functional.OPS that it breaks; "" where it lies between operations
     hidden_when: str = ""  # the circumstances that hide it, where `situations` cannot measure them

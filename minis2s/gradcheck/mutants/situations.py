@@ -320,7 +320,9 @@ def layer_gradients(weakness: str | None) -> Gradients:
     stack = Stack([Bidirectional(LSTM(5, 2, **options), LSTM(5, 2, **options)), LSTM(4, 3, **options)])
     scatter(stack, rng)
     states = [tuple(rng.standard_normal((2, B, size))) for size in (4, 3)]
-    mask = None if weakness == "no padding" else np.arange(T)[:, None] < np.array([T, T - 1, max(T - 2, 1)])[:B]
+    mask = (
+        None if weakness == "no padding" else np.arange(T)[:, None] < np.array([T, T - 1, max(T - 2, 1)])[:B]
+    )
     (hs, _), cache_ = stack.forward(rng.standard_normal((T, B, 5)), states, mask)
     dlast = [tuple(rng.standard_normal((2, B, size))) for size in (4, 3)]
     dx, dstates = stack.backward((rng.standard_normal(hs.shape), dlast), cache_)

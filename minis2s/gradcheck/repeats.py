@@ -1,0 +1,109 @@
+"""Does the code under test behave as a function: is a second call worth as much as the first?
+
+No memory shared between results and what was handed in, backward the same when called again and after
+another forward call, no buffer that a later call writes into.
+"""
+
+import itertools
+
+import numpy as np
+
+from minis2s.gradcheck.causes import Finding, fault, remark
+from minis2s.gradcheck.problem import Misbehaved, arrays_inside, copied
+from minis2s.gradcheck.run import as_float, call_backward, call_forward, same
+
+
+def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None:
+    """Where a gradient is a view of something else: adding to it in place would change that too."""
+    arrays = {name: value for name, value in raw.items() if isinstance(value, np.ndarray) and value.size}
+    for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
+        if np.may_share_memory(a, b) and np.shares_memory(a, b):
+            return fault(
+                f"the gradients of {one} and {other} share their memory: adding to one in place changes the other; return a copy",
+                "aliased",
+                f"d{other}",
+            )
+    groups = [("the gradient dout", [d for d in douts if d is not None]), ("the cache", arrays_inside(cache))]
+    groups.append(("the inputs", list(blocks.values())))
+    for name, value in arrays.items():
+        for what, others in groups:
+            if any(np.may_share_memory(value, a) and np.shares_memory(value, a) for a in others):
+                says = f"the gradient of {name} shares its memory with {what}: return an array of its own (x.copy())"
+                return remark(says, "aliased")
+    return None
+
+
+def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng) -> list[Finding]:
+    """Backward twice on one cache, and after another forward call: both must give what the first call gave.
+
+    returned: what the first call returned, the arrays themselves: no later call may write into them.
+    """
+
+    def differing(raw: dict) -> list[str]:
+        return [
+            name
+            for name, g in gradients.items()
+            if not (
+                isinstance(raw.get(name), np.ndarray | np.generic | list) and same(g, as_float(raw[name], g))
+            )
+        ]
+
+    found = []
+    copies = copied(douts)
+    second, _ = call_backward(problem, guard, copies, cache)
+    names = differing(second)
+    arrays = {
+        n: x
+        for n, x in returned.items()
+        if isinstance(x, np.ndarray) and isinstance(second.get(n), np.ndarray)
+    }
+    reused = [n for n, x in arrays.items() if x.size and np.shares_memory(x, second[n])]
+    if reused and not names:
+        found.append(one_buffer(reused))
+    if names:
+        doubled = all(np.allclose(as_float(second[n], gradients[n]), 2 * gradients[n], atol=0) for n in names)
+        how = ": it is doubled, so the gradients of the first call are still there" if doubled else ""
+        found.append(
+            fault(
+                f"calling backward twice gives another gradient of {', '.join(names)} the second time{how}",
+                "not cleared" if doubled else "aliased",
+                f"d{names[0].rpartition('.')[2]}",
+            )
+        )
+    _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
+    try:
+        call_forward(problem, guard, {name: elsewhere(x, rng) for name, x in blocks.items()})
+    except Misbehaved as error:
+        if error.final:
+            raise
+        found.append(
+            remark(
+                f"at inputs up to a third smaller {error}; whether backward survives another forward call is not known"
+            )
+        )
+    problem.put(blocks)  # a layer's weights are no state: backward may read them
+    names = differing(call_backward(problem, guard, copied(douts), cache)[0])
+    if names and not any(f.ok is False for f in found):
+        found.append(
+            fault(
+                f"after another forward call the gradient of {', '.join(names)} is that of the other call: backward must use "
+                "its cache only, nothing that is kept between calls",
+                "stale cache",
+                f"d{names[0].rpartition('.')[2]}",
+            )
+        )
+    return found
+
+
+def one_buffer(names: list[str]) -> Finding:
+    says = (
+        f"later calls write the gradient of {', '.join(names)} into the same buffer: the one that an earlier call "
+        "returned changes with it; make new arrays in each call"
+    )
+    return fault(says, "aliased", f"d{names[0].rpartition('.')[2]}")
+
+
+def elsewhere(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other values for a block: shrunk, so that what must be positive or below 1 stays so."""
+    moved = x * (1 - 0.3 * rng.random(x.shape)) if x.any() else 0.3 * rng.standard_normal(x.shape)
+    return np.asarray(moved, dtype=x.dtype)
