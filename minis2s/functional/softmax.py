@@ -61,7 +61,8 @@ def log_softmax(logits: Array) -> Array:
     """
     xp = xp_of(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted -= xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 masked_softmax = Op("masked_softmax", masked_softmax_forward, masked_softmax_backward)

@@ -197,8 +197,18 @@ class Decoder(Layer):
     # -- the pieces that the step path and the parallel path share --------------------------------
 
     def _attend(self, query: Array, memory: Memory):
-        """query (T, B, H) -> (context (T, B, M), cache)."""
-        return self.attention.forward(query, memory.keys, memory.values, memory.mask)
+        """query (T, B, H) -> (context (T, B, M), cache).
+
+        While decoding, T is 1 and the B rows may be several hypotheses of each sentence, side by side: to
+        the memory, of which there is one per sentence, they are several queries.
+        """
+        T, rows, H = query.shape
+        sentences = memory.values.shape[1]
+        if rows == sentences:
+            return self.attention.forward(query, memory.keys, memory.values, memory.mask)
+        queries = query.reshape(sentences, rows // sentences, H).transpose(1, 0, 2)
+        context, cache = self.attention.forward(queries, memory.keys, memory.values, memory.mask)
+        return context.transpose(1, 0, 2).reshape(T, rows, -1), cache
 
     def _attend_backward(self, dcontext: Array, cache, dmemory: Memory) -> Array:
         """dcontext (T, B, M) -> dquery (T, B, H); adds to dmemory.values and dmemory.keys."""

@@ -72,7 +72,7 @@ class LossCache(NamedTuple):
 class SearchState(NamedTuple):
     """What decoding carries from token to token, for N hypotheses."""
 
-    memory: Memory  # arrays (S, N, ...)
+    memory: Memory  # arrays (S, N, ...), or (S, N/k, ...): each column serves k hypotheses side by side
     decoder: DecoderState  # arrays (N, ...)
 
 
@@ -224,8 +224,11 @@ class Seq2Seq(Layer):
     def take(self, state: SearchState, index: Array) -> SearchState:
         """The state whose hypothesis n is hypothesis ``index[n]`` of this one."""
         memory, (cells, feed) = state
+        columns = memory_columns(index, cells[0][0].shape[0] // memory.values.shape[1])
+        if not np.array_equal(columns, np.arange(memory.values.shape[1])):
+            memory = Memory(*(None if a is None else a[:, columns] for a in memory))
         return SearchState(
-            Memory(*(None if a is None else a[:, index] for a in memory)),
+            memory,
             DecoderState(
                 [tuple(part[index] for part in layer) for layer in cells],
                 None if feed is None else feed[index],
@@ -234,6 +237,22 @@ class Seq2Seq(Layer):
 
     def describe(self) -> str:
         return f"{self.config.cell}, attention {self.config.attention}"
+
+
+def memory_columns(index: Array, k: int) -> Array:
+    """Which columns of the memory the rows `index` (M,) need, where each column served k rows side by side.
+
+    One for all rows of a sentence where these are equally many, side by side; else one for each row. The
+    rows of the result must be found without a wait, so on a GPU there is one for each row.
+    """
+    columns = index // k
+    if not isinstance(columns, np.ndarray) or columns.size == 0:
+        return columns
+    first = np.flatnonzero(np.concatenate(([True], columns[1:] != columns[:-1])))
+    each, rest = divmod(columns.size, first.size)
+    if rest or (columns.reshape(first.size, each) != columns[first][:, None]).any():
+        return columns
+    return columns[first]
 
 
 def attention_weights(cache: Seq2SeqCache) -> Array:

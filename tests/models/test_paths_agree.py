@@ -5,6 +5,7 @@ import pytest
 
 from minis2s.functional import log_softmax
 from minis2s.models import attention_weights
+from minis2s.models.seq2seq import memory_columns
 
 PARALLEL = {
     **{f"luong, {a}": {"attention": a} for a in ("dot", "scaled", "general", "additive")},
@@ -121,3 +122,37 @@ def test_no_attention_no_weights(tools):
     _, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in)
     with pytest.raises(ValueError, match="no attention to show"):
         attention_weights(cache)
+
+
+@pytest.mark.parametrize(
+    "index, k, columns",
+    [
+        ([0, 1, 2], 1, [0, 1, 2]),
+        ([0, 0, 1, 1], 1, [0, 1]),  # two hypotheses of each sentence, side by side
+        ([3, 2, 0, 1], 2, [1, 0]),  # exchanged within and between sentences
+        ([2, 3], 2, [1]),  # a sentence is done
+        ([0, 0, 1], 1, [0, 0, 1]),  # unequally many: one for each row
+        ([0, 1, 0], 1, [0, 1, 0]),  # not side by side
+        ([], 2, []),
+    ],
+)
+def test_hypotheses_of_a_sentence_share_its_memory(index, k, columns):
+    assert memory_columns(np.array(index, int), k).tolist() == columns
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_rows_that_share_a_memory_decode_as_rows_of_their_own(tools, name):
+    model, batch = tools.model(**DECODERS[name]), tools.batch()
+    start, B = model.start(batch.src, batch.src_mask), batch.src.shape[1]
+    tokens = np.random.default_rng(0).integers(4, 9, 3 * B)
+    index = np.repeat(np.arange(B), 3)
+    shared = model.take(start, index)
+    assert shared.memory.values.shape[1] == B and shared.decoder.cells[0][0].shape[0] == 3 * B
+    scattered = np.random.default_rng(1).permutation(3 * B)  # no longer side by side
+    log_probs, state = model.step(shared, tokens)
+    own, own_state = model.step(model.take(start, index[scattered]), tokens[scattered])
+    tools.close(log_probs[scattered], own, 1e-13)
+    order = np.arange(3 * B).reshape(B, 3)[::-1].ravel()  # the sentences in another order
+    again, _ = model.step(model.take(state, order), tokens[order])
+    own_again, _ = model.step(own_state, tokens[scattered])
+    tools.close(again, own_again[np.argsort(scattered)][order], 1e-13)
