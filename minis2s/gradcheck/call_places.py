@@ -21,14 +21,12 @@ def place_in(
     """The place of a difference at a call: the last step that differs, since backward comes to it first."""
     scale = max(float(np.abs(true).max(initial=0)), float(np.abs(got).max(initial=0)))
     differs = ~(np.abs(got - true) <= WRONG_BY * scale)
-    step = rows = None
-    if "T" in letters or "S" in letters:
+    step, rows = step_of(calls, call), None  # step by step, the T axis of a call has one entry alone
+    if step is None and ("T" in letters or "S" in letters):
         axis = max(letters.find("T"), letters.find("S")) if letters[0] not in "TS" else 0
         times = np.flatnonzero(differs.any(axis=tuple(k for k in range(differs.ndim) if k != axis)))
         step = int(times[-1])
         differs = np.take(differs, [step], axis=axis)
-    else:
-        step = step_of(calls, call)
     if "B" in letters and differs.ndim > letters.index("B"):
         nonzero = (got != 0) | (true != 0)
         if step is not None and nonzero.shape != differs.shape:

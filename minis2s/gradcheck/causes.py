@@ -41,6 +41,7 @@ CAUSES: dict[str, str] = {
     "not cleared": "gradients of an earlier call are still there",
     "stale cache": "backward uses what another forward call left, or a cache of another step",
     "aliased": "an array is changed in place while something else still needs it",
+    "not linear": "what backward returns is not proportional to the gradient that it is given",
     # -- not of backward ------------------------------------------------------------------------------
     "forward": "forward computes something else than it says",
     "optimizer": "the update rule differs from the stated one",
@@ -63,6 +64,7 @@ class Place:
     gate: str = ""  # letters of the gates that are wrong, "o" or "if"
     rows: tuple[int, ...] | None = None  # rows of the batch, where not all of them are wrong
     guessed: bool = False  # only from which gradients are wrong; nothing inside was looked at
+    others: tuple[str, ...] = ()  # of a weight's gradient: the other weights that are wrong as well
 
     def __str__(self) -> str:
         words = [self.node]

@@ -21,6 +21,7 @@ from minis2s.gradcheck.causes import Place, remark
 from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
 from minis2s.gradcheck.differences import unit_direction
 from minis2s.gradcheck.kinds import KINDS
+from minis2s.gradcheck.linear import TIMES, enlarged, proportional
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.operation_causes import causes_inside, trial_in_the_model
 from minis2s.gradcheck.probes import Probes
@@ -52,6 +53,32 @@ def explain(
         except Misbehaved as error:  # its time was over, or it bears no probe: then the verdict must do
             report.findings.append(remark(f"the place could not be looked for: {error}"))
     report.causes += causes_in(run.findings, wrong=True)
+
+
+def where_not_linear(checker, layer, problem: Problem, douts: list) -> Place | None:
+    """The first gradient inside that is not TIMES as large when the douts are; None where all are."""
+    watch = Watch(layer)
+    with watch.watching(), checker.guard.watching("the model"):
+        watch.start(recording=True)
+        _, cache = problem.forward({name: x.copy() for name, x in problem.blocks.items()})
+        problem.backward(copied(douts), cache)
+        once = [(list(call.douts), call.dins) for call in watch.calls]
+        problem.backward(enlarged(douts), cache)
+
+    def differs(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+        return a is not None and b is not None and not proportional(b, TIMES * a)
+
+    for call, (arrived, returned) in reversed(list(zip(watch.calls, once, strict=True))):
+        if call.op.name == "embedding":  # the last thing that backward comes to, wherever forward calls it
+            continue
+        step = step_of(watch.calls, call)
+        for part, dout in enumerate(arrived):
+            if differs(dout, call.douts[part]):
+                return Place(node_of(call, call.name_of_out(part), watch.calls), layer=call.path, step=step)
+        for n, din in enumerate(returned[: len(call.floats)]):
+            if differs(din, call.dins[n]):
+                return Place(f"d{call.name_of_input(call.floats[n])}", layer=call.path, step=step)
+    return None
 
 
 class Visitor:
@@ -179,10 +206,13 @@ class Visitor:
         if place is None:
             place = place_of_inputs(kind, bad)
         step = place.step
-        if step is None and not place.node.startswith(("dW", "db")):
-            step = step_of(self.calls, call)
-            if step is not None and place.node in ("dh0", "dc0"):
+        made_at = step_of(self.calls, call)
+        if made_at is not None and not place.node.startswith(("dW", "db")):
+            step = made_at  # of the decoder; the call itself knows of one step alone
+            if step and place.node in ("dh0", "dc0"):
                 place, step = replace(place, node=place.node[:-1]), step - 1
+            elif place.node in ("dh0", "dc0"):
+                step = None
         self.report.place = replace(place, layer=call.path, step=step)
         if not self.report.causes:
             self.report.causes = causes

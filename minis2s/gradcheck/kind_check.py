@@ -10,6 +10,7 @@ from minis2s.gradcheck.glossary import a_kind
 from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kind_causes import explain_kind
 from minis2s.gradcheck.kind_trials import trial_of
+from minis2s.gradcheck.linear import MUST_BE
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import DIFFERS, Report
@@ -91,6 +92,8 @@ def findings_of(trials: list[Trial]) -> list[Finding]:
     for trial in trials:
         kept = any(f.ok is False and f.cause in KEPT for f in found)
         for f in trial.run.findings:
+            if f.says.startswith(MUST_BE) and any(g.says.startswith(MUST_BE) for g in found):
+                continue  # the same mistake, as another setting shows it
             follows = kept and f.ok is False and f.cause in (*KEPT, "aliased")
             if f not in found and not follows:
                 found.append(f)

@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 
 from minis2s.gradcheck.causes import Finding, fault, remark
+from minis2s.gradcheck.linear import not_linear
 from minis2s.gradcheck.problem import Misbehaved, arrays_inside, copied
 from minis2s.gradcheck.run import as_float, call_backward, call_forward, same
 
@@ -70,6 +71,8 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
                 f"d{names[0].rpartition('.')[2]}",
             )
         )
+    else:
+        found += not_linear(problem, guard, douts, cache, gradients)
     _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
     try:
         call_forward(problem, guard, {name: elsewhere(x, rng) for name, x in blocks.items()})

@@ -11,6 +11,7 @@ from minis2s.gradcheck.model import batch_for
 from minis2s.gradcheck.mutants import MUTANTS, planted
 from minis2s.gradcheck.watch import LAYER_METHODS, Watch, walk
 from minis2s.models import ModelConfig, Seq2Seq
+from minis2s.models.decoder import Decoder
 from minis2s.nn import GRU, LSTM, Layer, Linear
 from minis2s.op import Op
 
@@ -22,6 +23,7 @@ MODELS = {
     "rnn": {"cell": "rnn"},
     "bahdanau": {"decoder": "bahdanau", "attention": "additive"},
     "feeding": {"input_feeding": True, "dropout": 0.3, "layers": 2},
+    "fed": {"input_feeding": True},
     "projection": {"bridge": "projection", "layers": 2, "dropout": 0.3},
 }
 # the layers that backward comes to first
@@ -52,7 +54,7 @@ WIRING = [
     Case("dropout between layers forgotten", "feeding", "encoder.rnn.dropout", LAST),
     Case("step: upper layer's gradient lost", "feeding", CELLS, LAST, causes=("carry dropped",)),
     Case("step: dropout between layers forgotten", "feeding", "decoder.cells.dropout", LAST),
-    Case("dropout happens forward only", "feeding", "decoder.dropout", 0),
+    Case("dropout happens forward only", "feeding", "decoder.dropout", LAST),
     Case("linear bias forgotten", "luong", "decoder.combine"),
     Case("softmax skipped", "luong", ATTENTION, LAST),
     Case("keys receive nothing", "luong", ENCODER, LAST, nodes=("dmemory",)),
@@ -122,6 +124,55 @@ def test_a_planted_bug_is_found_where_it_is(case):
     assert report.cause.cause in (mutant.cause, *case.causes), str(report)
     assert all(c.cause in CAUSES for c in report.causes)
     assert not case.layer or f"of {case.layer}" in report.where()
+
+
+def readout_of_the_step_before(monkeypatch):
+    whole = Decoder._steps_backward
+    earlier = [0, *range(LAST)]
+    monkeypatch.setattr(Decoder, "_steps_backward", lambda self, d, *more: whole(self, d[earlier], *more))
+
+
+def feed_scaled(monkeypatch):
+    step = Decoder.step_backward
+
+    def scaled(self, dattentional, dstate, *more):
+        return step(self, dattentional, dstate._replace(feed=0.9 * dstate.feed), *more)
+
+    monkeypatch.setattr(Decoder, "step_backward", scaled)
+
+
+def context_halved(monkeypatch):
+    attend = Decoder._attend_backward
+    monkeypatch.setattr(
+        Decoder, "_attend_backward", lambda self, dcontext, *more: attend(self, dcontext / 2, *more)
+    )
+
+
+@pytest.mark.parametrize(
+    "model, plant, node, step",
+    [
+        ("fed", readout_of_the_step_before, "dattentional", LAST),
+        ("fed", feed_scaled, "dattentional", LAST - 1),
+        ("fed", context_halved, "dcontext", LAST),
+        ("bahdanau", context_halved, "dcontext", LAST),
+    ],
+)
+def test_the_step_of_a_decoder_that_goes_step_by_step(model, plant, node, step, monkeypatch):
+    plant(monkeypatch)
+    report = gradcheck(model_of(model), fast=True)
+    assert (report.place.node, report.place.step) == (node, step), str(report)
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "full"])
+def test_gradients_clipped_inside_a_model(monkeypatch, fast):
+    whole = Decoder._readout_backward
+    monkeypatch.setattr(
+        Decoder, "_readout_backward", lambda self, d, cache: whole(self, np.clip(d, -0.3, 0.3), cache)
+    )
+    report = gradcheck(model_of("luong"), fast=fast)
+    assert report.verdict == "wrong" and report.cause.cause == "clipping", str(report)
+    assert all(b.verdict == "right" for b in report.blocks)
+    assert (report.place.node, report.place.layer) == ("dattentional", "decoder")
 
 
 UNASKED = [  # bugs in what no model asks of its operations; nodes besides that of the catalogue

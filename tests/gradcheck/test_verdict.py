@@ -740,6 +740,68 @@ def test_gradients_that_are_kept_between_calls():
     assert [f.place for f in report.findings if f.cause == "not cleared"] == ["dW"]
 
 
+# -- backward must be linear in what it is given -----------------------------------------------------
+
+
+def cross_entropy_with(change):
+    """cross_entropy whose gradient is `change(dlogits at dloss = 1, dloss)`."""
+    op = OPS["cross_entropy"]
+    return op.forward, lambda dloss, cache: change(op.backward(np.ones(()), cache), dloss)
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["every entry", "one direction"])
+@pytest.mark.parametrize(
+    "pair, kind, cause, says",
+    [
+        (
+            (OPS["lstm"].forward, lambda d, c: tuple(np.clip(g, -5, 5) for g in OPS["lstm"].backward(d, c))),
+            "lstm",
+            "clipping",
+            "is clipped to 5",
+        ),
+        (
+            (OPS["tanh"].forward, lambda d, c: OPS["tanh"].backward(np.clip(d, -9, 9), c)),
+            "tanh",
+            "clipping",
+            "look for a clip",
+        ),
+        (cross_entropy_with(lambda g, dloss: g * abs(dloss)), "cross_entropy", "not linear", "an abs"),
+    ],
+)
+def test_a_backward_that_is_not_linear_is_wrong(pair, kind, cause, says, fast):
+    report = gradcheck(pair, kind=kind, fast=fast)
+    assert report.verdict == "wrong" and report.cause.cause == cause, str(report)
+    assert says in said(report) and len(report.findings) == 1
+    assert set(verdicts(report).values()) == {"right"}  # at the usual size nothing shows
+
+
+@pytest.mark.parametrize("change, says", [
+    (lambda g, dloss: g, "it is ignored"),
+    (lambda g, dloss: g * dloss + 0.01, "something is added"),
+    (lambda g, dloss: g * dloss**2, "as with a square"),
+])  # fmt: skip
+def test_what_is_not_linear_is_told_apart(change, says):
+    assert says in said(gradcheck(cross_entropy_with(change), kind="cross_entropy"))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("name", ["lstm", "attention", "cross_entropy"])
+def test_what_is_linear_is_so_in_every_precision(name, dtype):
+    pair = OPS["general_scores"] if name == "attention" else OPS[name]
+    report = gradcheck((pair.forward, pair.backward), kind=pair.name, dtype=dtype)
+    assert "linear" not in said(report) + said(report, ok=None)
+
+
+def test_a_backward_that_takes_no_large_gradient_is_remarked():
+    def back(dy, x):
+        if np.abs(dy).max() > 100:
+            raise ValueError("too large")
+        return 2 * x * dy
+
+    report = gradcheck((lambda x: (x**2, x), back), X)
+    assert report.ok and "too large; whether it is linear is not known" in said(report, ok=None)
+
+
 def test_a_stale_cache():
     last = {}
 
