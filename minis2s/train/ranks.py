@@ -187,8 +187,8 @@ class Ranks(Alone):
 
     def add_up(self, parameters: Mapping[str, Parameter], loss: Any) -> Any:
         grads = [p.grad for p in parameters.values()]
-        if self.flat is None:
-            chunk = -(-(sum(g.size for g in grads) + 1) // self.size)
+        chunk = -(-(sum(g.size for g in grads) + 1) // self.size)
+        if self.flat is None or self.flat.shape[1] != chunk or self.flat.dtype != grads[0].dtype:
             self.flat = np.zeros((self.size, chunk), dtype=grads[0].dtype)
             self.parts = np.empty_like(self.flat)
         # one long message costs less than one for each weight

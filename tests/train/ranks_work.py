@@ -21,6 +21,7 @@ from minis2s import optim
 from minis2s.data import Example, make_batch
 from minis2s.errors import UserError
 from minis2s.models import ModelConfig, Seq2Seq
+from minis2s.nn import Parameter
 from minis2s.train.loop import Trainer
 from minis2s.train.parallel import Workers
 from minis2s.train.ranks import ALONE, Alone, launched, together
@@ -70,6 +71,11 @@ def steps(
 
 
 def save_steps(ranks: Alone, folder: Path, options: dict) -> int:
+    other = Parameter(np.zeros((2, 3), np.float32))  # the same ranks may train another model before
+    other.grad[...] = ranks.rank + np.arange(6).reshape(2, 3)
+    loss = ranks.add_up({"W": other}, 0.5)
+    assert loss == 0.5 * ranks.size
+    assert np.array_equal(other.grad, sum(r + np.arange(6).reshape(2, 3) for r in range(ranks.size)))
     np.savez(folder / f"rank{ranks.rank}.npz", **steps(ranks, **options))
     return 0
 
