@@ -4,7 +4,7 @@ Everything that names a mistake uses these two: the checker's diagnosis, the hin
 planted bugs, and the benchmark that counts how often the diagnosis is right.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 CAUSES: dict[str, str] = {
@@ -81,6 +81,15 @@ class Place:
         if self.layer:
             words.append(f"of {self.layer}")
         return " ".join(words)
+
+
+def with_others(place: Place, wrong: list[str]) -> Place:
+    """The place of a weight's gradient, with the others of the `wrong` blocks: nothing follows from it, so they have
+    a place of their own. Any other place as it is."""
+    if not place.node.startswith(("dW", "db", "dv")) or place.node == "dvalues":
+        return place
+    own = f"{place.layer}.{place.node[1:]}" if place.layer else place.node[1:]
+    return replace(place, others=tuple(name for name in wrong if name != own))
 
 
 class Finding(NamedTuple):

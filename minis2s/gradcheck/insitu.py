@@ -17,7 +17,7 @@ from minis2s.gradcheck.call_places import (
     place_of_inputs,
     step_of,
 )
-from minis2s.gradcheck.causes import Place, remark
+from minis2s.gradcheck.causes import Place, remark, with_others
 from minis2s.gradcheck.connections import SKIPPED, causes_of_a_connection, node_of
 from minis2s.gradcheck.differences import unit_direction
 from minis2s.gradcheck.kinds import KINDS
@@ -50,6 +50,10 @@ def explain(
             with checker.guard.watching("the model"):
                 if not visitor.first_fault():
                     visitor.explain_parameters(blocks)
+            if report.place is not None:
+                report.place = with_others(
+                    report.place, [n for n, b in blocks.items() if b.verdict in (WRONG, MISSING)]
+                )
         except Misbehaved as error:  # its time was over, or it bears no probe: then the verdict must do
             report.findings.append(remark(f"the place could not be looked for: {error}"))
     report.causes += causes_in(run.findings, wrong=True)
@@ -222,6 +226,7 @@ class Visitor:
     def explain_parameters(self, blocks: dict[str, Block]) -> None:
         """Everything inside is right, and still a weight's gradient is wrong: it is added up wrongly."""
         wrong = [name for name, b in blocks.items() if b.verdict in (WRONG, MISSING)]
+        wrong.sort(key=self.last_call, reverse=True)  # backward comes to the last call first
         path, _, weight = wrong[0].rpartition(".")
         self.report.place = Place(f"d{weight}", layer=path)
         if self.report.causes or wrong[0] not in self.run.gradients:
@@ -263,6 +268,13 @@ class Visitor:
             ]
         elif parts:
             self.report.causes = read_signs({wrong[0]: (got, sum(parts))}, {}, {})
+
+    def last_call(self, weight: str) -> int:
+        """The number of the last call that the layer of a weight made; -1 where it made none."""
+        path = weight.rpartition(".")[0]
+        numbers = [n for n, call in enumerate(self.calls) if call.path == path]
+        # rows of an embedding are looked up once more in the end, for the sake of backward
+        return max(numbers[: 1 if "embedding" in path else None], default=-1)
 
     def problem_weight(self, name: str):
         parameter = self.watch.root.parameters().get(name)

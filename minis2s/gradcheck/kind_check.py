@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minis2s.errors import UserError
-from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark
+from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark, with_others
 from minis2s.gradcheck.diagnose import place_in_a_step
 from minis2s.gradcheck.glossary import a_kind
 from minis2s.gradcheck.kind import Kind
@@ -78,6 +78,9 @@ def check_kind(
         report.causes = causes_in(report.findings, wrong=False)
     if report.place is None:
         report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
+    if report.place is not None:
+        wrong = [b.name for b in report.blocks if b.verdict in (WRONG, MISSING)]
+        report.place = with_others(report.place, wrong)
     if kind.steps:
         report.place = place_in_a_step(report.place)
     return report

@@ -896,3 +896,18 @@ def test_assert_gradients():
         assert_gradients(mutated_op(MUTANTS["masked_softmax/sum over the batch"]))
     for words in ("dscores", "wrong", "where:", "why:", "line:", "differences say"):
         assert words in str(caught.value)
+
+
+def test_weights_that_are_wrong_for_reasons_of_their_own_are_counted():
+    op = OPS["lstm"]
+
+    def back(dout, cache):
+        dx, dh0, dc0, dWx, dWh, db = op.backward(dout, cache)
+        return dx, dh0, dc0, 1.5 * dWx, -dWh, 0.3 * db
+
+    place = gradcheck((op.forward, back), kind="lstm").place
+    assert (place.node, place.others) == ("dWx", ("Wh", "b"))
+    one = gradcheck(
+        (op.forward, lambda d, c: (*op.backward(d, c)[:5], 0 * op.backward(d, c)[5])), kind="lstm"
+    )
+    assert (one.place.node, one.place.others) == ("db", ())

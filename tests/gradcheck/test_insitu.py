@@ -55,7 +55,7 @@ WIRING = [
     Case("step: upper layer's gradient lost", "feeding", CELLS, LAST, causes=("carry dropped",)),
     Case("step: dropout between layers forgotten", "feeding", "decoder.cells.dropout", LAST),
     Case("dropout happens forward only", "feeding", "decoder.dropout", LAST),
-    Case("linear bias forgotten", "luong", "decoder.combine"),
+    Case("linear bias forgotten", "luong", "decoder.output"),
     Case("softmax skipped", "luong", ATTENTION, LAST),
     Case("keys receive nothing", "luong", ENCODER, LAST, nodes=("dmemory",)),
     Case("memory receives nothing", "luong", ENCODER, LAST),
@@ -492,3 +492,25 @@ def test_a_mistake_in_a_steep_function_is_found():
     report = gradcheck(Flat(F.linear.backward), np.random.default_rng(1).standard_normal((3, 3)))
     assert report.verdict == "wrong"
     assert report.place.node == "dinput 0", str(report)  # an operation of no known kind
+
+
+def test_of_several_wrong_weights_the_one_nearest_to_the_loss_is_named(monkeypatch):
+    backward = Linear.backward
+
+    def averaged(self, dout, cache):
+        before = self.b.grad.copy()
+        dx = backward(self, dout, cache)
+        self.b.grad = before + (self.b.grad - before) / 4
+        return dx
+
+    monkeypatch.setattr(Linear, "backward", averaged)
+    place = gradcheck(model_of("luong"), fast=True).place
+    assert (place.node, place.layer) == ("db", "decoder.output")
+    assert place.others == ("decoder.combine.b",)
+
+
+def test_a_weight_that_is_wrong_alone_has_no_others():
+    place = planted_report("lstm/dWh averaged over the batch", "luong").place
+    # every LSTM has the mistake: the weights of the encoder are wrong as well, those of this layer are not
+    assert (place.node, place.layer) == ("dWh", CELLS)
+    assert place.others == tuple(f"encoder.rnn.layers.0.{d}.Wh" for d in ("forwards", "backwards"))
