@@ -135,10 +135,28 @@ def planted(mutant: Mutant) -> Iterator[None]:
     right = Mutated(function.__code__, function.__defaults__, function.__kwdefaults__)
     wrong = mutated_code(mutant)
     wrong.put_into(function)
+    PLANTED.append((function, right, wrong))
     try:
         yield
     finally:
+        PLANTED.pop()
         right.put_into(function)
+
+
+PLANTED: list[tuple[FunctionType, Mutated, Mutated]] = []  # (function, its right code, its wrong code), now
+
+
+@contextmanager
+def all_right() -> Iterator[None]:
+    """The engine without any bug, whatever is planted around the `with` block."""
+    planted_now = list(PLANTED)
+    for function, right, _ in reversed(planted_now):
+        right.put_into(function)
+    try:
+        yield
+    finally:
+        for function, _, wrong in planted_now:
+            wrong.put_into(function)
 
 
 def mutated_op(mutant: Mutant) -> Op:

@@ -13,7 +13,7 @@ import numpy as np
 
 from minis2s.data import Batch, Example, make_batch
 from minis2s.functional import OPS
-from minis2s.gradcheck.mutants.mutant import Mutant, planted
+from minis2s.gradcheck.mutants.mutant import Mutant, all_right, planted
 from minis2s.models import Bridge, ModelConfig, Seq2Seq
 from minis2s.nn import LSTM, Bidirectional, Layer, Stack
 
@@ -111,7 +111,8 @@ def situations(mutant: Mutant, weakness: str | None) -> list[str]:
 
 @cache
 def right_gradients(op: str, situation: str, weakness: str | None) -> Gradients:
-    return gradients(op, situation, weakness)
+    with all_right():  # they are kept: nothing that is planted now may be in them
+        return gradients(op, situation, weakness)
 
 
 def gradients(op: str, situation: str, weakness: str | None) -> Gradients:
