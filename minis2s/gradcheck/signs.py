@@ -12,6 +12,7 @@ import numpy as np
 from minis2s.gradcheck.trial import Cause
 
 CLOSE = 1e-8
+NOISE = 1e-11  # of the largest entry: what the measurement of a right gradient may be off by
 
 
 def read_signs(
@@ -44,7 +45,7 @@ def read_signs(
         causes += of_one_block(name, got, expected, axes.get(name, ""), sizes)
         value = (values or {}).get(name)
         if isinstance(value, np.ndarray) and value.shape == got.shape and np.isfinite(got).all():
-            share = constant_ratio(got - expected, value)
+            share = share_of(value, got, expected)
             if share is not None:
                 says = f"{share:.4g} times {name} itself is added to its gradient (weight decay does not belong there)"
                 causes.append(Cause("extra term", says, "likely"))
@@ -66,7 +67,19 @@ def constant_ratio(got: np.ndarray, expected: np.ndarray) -> float | None:
     if length == 0:
         return None
     ratio = float((got * expected).sum()) / length
-    return ratio if np.abs(got - ratio * expected).max() <= CLOSE * np.abs(expected).max() else None
+    # of a factor near one, it is the little that is too much that must be explained
+    limit = CLOSE * float(np.abs(got - expected).max()) + NOISE * float(np.abs(expected).max())
+    return ratio if np.abs(got - ratio * expected).max() <= limit else None
+
+
+def share_of(value: np.ndarray, got: np.ndarray, expected: np.ndarray) -> float | None:
+    """How many times `value` is added to a gradient, where that and nothing else is wrong."""
+    length, gap = float((value**2).sum()), got - expected
+    size, noise = float(np.abs(gap).max(initial=0)), NOISE * float(np.abs(expected).max(initial=0))
+    if length == 0 or size <= 1e5 * noise:  # of noise, everything is a share
+        return None
+    share = float((gap * value).sum()) / length
+    return share if np.abs(gap - share * value).max() <= CLOSE * size + noise else None
 
 
 def of_a_ratio(ratio: float, what: str, sizes: dict[str, int], everything: bool) -> Cause:
@@ -82,6 +95,8 @@ def of_a_ratio(ratio: float, what: str, sizes: dict[str, int], everything: bool)
             return Cause(
                 "normalization", f"{what} is not divided by {letter} = {size}, or multiplied by it", "likely"
             )
+    if close(0.5):
+        return Cause("scale", f"{what} is half of the right one", "likely")
     for (a, m), (b, n) in itertools.permutations(sizes.items(), 2):
         if close(m / n):
             return Cause(
@@ -96,7 +111,9 @@ def of_a_ratio(ratio: float, what: str, sizes: dict[str, int], everything: bool)
         for letter, size in sizes.items():
             if size > 1 and close(size**power):
                 return Cause("scale", f"{what} is off by {words} {letter} = {size}", "likely")
-    return Cause("scale", f"{what} is {ratio:.6g} times the right one", "likely")
+    near_one = abs(ratio - 1) < 1e-4
+    factor = f"1 {'-' if ratio < 1 else '+'} {abs(ratio - 1):.3g}" if near_one else f"{ratio:.6g}"
+    return Cause("scale", f"{what} is {factor} times the right one", "likely")
 
 
 def of_one_block(

@@ -11,6 +11,7 @@ from minis2s import functional as F
 from minis2s.errors import UserError
 from minis2s.functional import OPS
 from minis2s.gradcheck import Report, assert_gradients, check_loss, gradcheck, judge
+from minis2s.gradcheck.signs import read_signs
 
 X = np.random.default_rng(0).standard_normal((3, 4))  # no entry within 0.01 of zero
 assert np.abs(X).min() > 0.01
@@ -1021,3 +1022,33 @@ def test_check_loss_does_not_guess():
 def test_nothing_at_all_is_not_right():
     assert not check_loss(lambda: 1.0, {}, {}).ok
     assert not Report("empty").ok
+
+
+# -- what the pattern of the numbers says ------------------------------------------------------------
+
+
+def test_a_share_explains_the_difference_and_is_no_rounding():
+    rng = np.random.default_rng(4)
+    right, value = rng.standard_normal((3, 4)), 20 * rng.standard_normal((3, 4))
+    rounded = right + 1e-7 * rng.standard_normal((3, 4))  # the error of float32 is no share of anything
+    assert read_signs({"x": (rounded, right)}, {}, {}, {"x": value}) == []
+    assert len(read_signs({"x": (right + 1e-5 * value, right)}, {}, {}, {"x": value})) == 1
+    decayed = checked(lambda dx, dW, db: (dx, dW + 1e-4 * W, db))
+    assert decayed.cause.says.startswith("0.0001 times W itself"), str(decayed)
+
+
+@pytest.mark.parametrize(
+    "factor, says", [(1 + 1e-6, "1 + 1e-06 times"), (0.5, "is half of the right one"), (0.7, "0.7 times")]
+)
+def test_the_simplest_factor_is_named(factor, says):
+    def f(x):  # of four rows: a half is one over the root of their number, too
+        return np.sin(x), lambda d: factor * d * np.cos(x)
+
+    assert says in gradcheck(f, np.random.default_rng(3).standard_normal((4, 5))).cause.says
+    op = OPS["gru"]
+
+    def back(dout, cache):
+        dx, dh0, *rest = op.backward(dout, cache)
+        return dx, factor * dh0, *rest
+
+    assert says in gradcheck((op.forward, back), kind="gru").cause.says
