@@ -8,7 +8,7 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.gradcheck.causes import remark
-from minis2s.gradcheck.hygiene import judge_as_single, run_with_hygiene
+from minis2s.gradcheck.hygiene import judge_by_noise, run_with_hygiene
 from minis2s.gradcheck.judge import judge
 from minis2s.gradcheck.kind_check import check_kind
 from minis2s.gradcheck.misuse import (
@@ -111,7 +111,7 @@ class Checker:
         run = run_with_hygiene(problem, self.guard, self.rng(1), without=self.without, dtype=self.dtype)
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
         if oracle.noisy and run.dtype == np.float64:
-            judge_as_single(problem, self.guard, run, self.rng(4))
+            judge_by_noise(problem, self.guard, run, oracle.value_noise, self.rng(4))
         blocks = judge(
             run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast
         )

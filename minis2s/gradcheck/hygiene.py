@@ -167,15 +167,19 @@ def rounding_of(problem, guard, blocks, douts, gradients, rng, eps: float) -> di
     return {name: max(moved[name], floor[name] if np.isfinite(floor[name]) else 0.0) for name in gradients}
 
 
-def judge_as_single(problem: Problem, guard: Guard, run: Run, rng: np.random.Generator) -> None:
-    """Forward turned out to have the noise of float32, though float64 comes out: judge by that."""
-    run.dtype = np.dtype(np.float32)
+def judge_by_noise(problem: Problem, guard: Guard, run: Run, noise: float, rng: np.random.Generator) -> None:
+    """Forward turned out to have more noise than float64: judge by that. noise: of the loss."""
+    single = float(np.finfo(np.float32).eps)
+    run.noisy, run.dtype = True, np.dtype(np.float32)
     run.findings.append(
         remark(
-            "forward computes in float32 somewhere inside (its values have that noise): it is judged by the "
-            "limits of float32; allocate with the dtype of the input"
+            "the values of forward have more noise than float64 explains: float32 inside (allocate with the dtype of "
+            "the input), or cancellation; the gradients are judged by that noise"
         )
     )
-    run.rounding = rounding_of(
-        problem, guard, problem.blocks, run.douts, run.gradients, rng, float(np.finfo(np.float32).eps)
-    )
+    # rounding errors of the inputs that would make as much noise (where it is that of many numbers, it cancels
+    # in part): a steep function makes much of little, and its gradient has no more than that little
+    moves = [g * problem.blocks[name] for name, g in run.gradients.items() if np.isfinite(g).all()]
+    reach = float(np.sqrt(sum((m.astype(np.float64) ** 2).sum() for m in moves)))
+    eps = min(single, max(EPS, 8 * noise / reach)) if reach > 0 else single
+    run.rounding = rounding_of(problem, guard, problem.blocks, run.douts, run.gradients, rng, eps)

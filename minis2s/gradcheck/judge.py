@@ -24,6 +24,7 @@ from minis2s.gradcheck.verdict import (
     WRONG,
     Block,
     compared,
+    smallest_of,
     verdict,
 )
 
@@ -72,7 +73,7 @@ def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generato
     # by chance a direction may be almost level: then the gradient's usual size is the measure
     usual = float(np.sqrt((gradient.astype(np.float64) ** 2).mean()))
     block = verdict(
-        name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], run.dtype, usual
+        name, np.asarray(analytic), np.asarray(numeric), noise + run.rounding[name], smallest_of(run), usual
     )
     block.index = None
     if block.verdict == WRONG and may_be_a_kink(oracle, gradient):

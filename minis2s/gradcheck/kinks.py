@@ -13,7 +13,7 @@ from minis2s.gradcheck.differences import scale_of
 from minis2s.gradcheck.numeric import Direction, Oracle
 from minis2s.gradcheck.problem import copied
 from minis2s.gradcheck.run import Run, as_float, call_backward, call_forward
-from minis2s.gradcheck.verdict import KINK, MARGIN, RIGHT, Block, compared, verdict
+from minis2s.gradcheck.verdict import KINK, MARGIN, RIGHT, Block, compared, smallest_of, verdict
 
 KINK_STEP = 1e-4  # of the displacement that measures the derivative; a kink shows at any
 NONE, BETWEEN, OUTSIDE = "none", "between", "outside"  # of a kink, and of a value there
@@ -65,7 +65,8 @@ def right_beside(
         dataclasses.replace(oracle.problem, blocks=blocks), run.douts, oracle.guard, rng, "Richardson"
     )
     expected, noise = np.array([beside.along(name, d) for d in directions]).T
-    return verdict(name, np.array(got[-1]), expected, noise + run.rounding[name], run.dtype).verdict == RIGHT
+    error = noise + run.rounding[name]
+    return verdict(name, np.array(got[-1]), expected, error, smallest_of(run)).verdict == RIGHT
 
 
 def along_of(gradient: np.ndarray, direction: Direction) -> float:

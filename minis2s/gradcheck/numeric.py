@@ -22,6 +22,8 @@ from minis2s.gradcheck.differences import EPS, SETTLED, STEP, change_of, ladder,
 from minis2s.gradcheck.problem import Blocks, Guard, Misbehaved, Problem
 
 COMPLEX_STEP = 1e-20
+NOISY = 1e-11  # of the values of a function: more than float64 explains
+BEND = 1e-2  # a third difference that shrinks to less than this, at a tenth of the spacing, is no noise
 MANY = 50_000  # numbers; with more, complex arithmetic is slower than the six real values of Richardson
 # How far a block is moved, in units of its own size, to see whether the loss depends on it at all; and
 # how far all the other blocks are moved before, since one of them may hide it where they are.
@@ -69,13 +71,13 @@ class Oracle:
 
     @property
     def noisy(self) -> bool:
-        """Whether the values have much more noise than float64 explains: something is float32 inside.
+        """Whether the values have much more noise than float64 explains: float32 inside, or cancellation.
 
         A loss that is itself no more than rounding, as the sum of a layer norm, is not meant.
         """
         reach = max((scale_of(x) for x in self.blocks.values()), default=1.0)
         nothing = self.size <= 1e3 * self.value_noise <= 1e6 * EPS * reach
-        return self.value_noise > 1e-11 * self.size and not nothing
+        return self.value_noise > NOISY * self.size and not nothing
 
     def terms(self, blocks: Blocks) -> np.ndarray:
         """The terms of the loss, one for each number in the outs."""
@@ -195,20 +197,33 @@ class Oracle:
         directions = {
             name: (np.abs(x) if x.any() else 1.0) * unit_direction(x, rng) for name, x in self.blocks.items()
         }
-        for spacing in (1e-6, 1e-9):
+        noise = None
+        for spacing in (1e-6, 1e-7, 1e-8, 1e-9):
             points = [
                 {name: x + n * spacing * directions[name] for name, x in self.blocks.items()}
                 for n in range(8)
             ]
             values = [float(self.terms_or_nan(point).sum()) for point in points]
-            if np.isfinite(values).all():
-                return float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
-        return 0.0  # the border of its domain is that near
+            if not np.isfinite(values).all():
+                continue  # the border of its domain is that near
+            finer = float(np.sqrt((np.diff(values, 3) ** 2).mean() / 20))
+            # a bend shrinks with the third power of the spacing; noise stays, though in numbers that are
+            # rounded to float32 it shows less and less
+            if noise is not None and finer > BEND * noise:
+                break
+            noise = finer
+            if noise <= NOISY * self.size:
+                break
+        return noise or 0.0
 
     def complex_step_works(self, rng: np.random.Generator) -> bool:
         """Does the complex step give, along a random direction of all blocks, what differences give?"""
         directions = {name: unit_direction(x, rng) for name, x in self.blocks.items()}
         try:
+            values = np.real(self.terms(self.complex))
+            rounding = NOISY * self.size + 1e3 * EPS * max(scale_of(x) for x in self.blocks.values())
+            if not float(np.abs(values - self.here).sum()) <= rounding:
+                return False  # complex numbers take another way, as past a rounding to float32
             exact, _ = self.complex_slope(directions)
         except Misbehaved as error:
             if error.final:

@@ -26,6 +26,7 @@ class Run:
     findings: list[Finding]
     rounding: dict[str, float]  # per block, how far one rounding error of the inputs moves its gradient
     dtype: np.dtype  # the precision in which the code computed
+    noisy: bool = False  # float64 comes out, with more noise in it than float64 has
 
 
 def call_forward(problem: Problem, guard: Guard, blocks: dict) -> tuple[list, object]:

@@ -20,6 +20,7 @@ MARGIN = 100  # how far above the noise a difference must lie; noise is an estim
 # A mistake in the calculus is larger than this (relative). What lies between the noise and this is
 # called right, and said: an epsilon in a logarithm that backward leaves out, or a sum in float32.
 SMALLEST_MISTAKE = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-3}
+NOISY_MISTAKE = 1e-5  # of float64 numbers with more noise than float64 has: how much more is measured
 BORDER = (
     "however small the step, the function is not defined on both sides (nan, infinite or an error); hand in "
     "inputs away from the border of its domain"
@@ -72,7 +73,12 @@ def compared(name: str, got: np.ndarray, expected: np.ndarray, noise: np.ndarray
     """The verdict from what `Oracle.gradient` gave, of which the entries that it left out are nan."""
     chosen = ~np.isnan(noise)
     noise = np.where(chosen, noise, np.median(noise[chosen])) + run.rounding[name]
-    return verdict(name, np.where(chosen, got, 0), np.where(chosen, expected, 0), noise, run.dtype)
+    return verdict(name, np.where(chosen, got, 0), np.where(chosen, expected, 0), noise, smallest_of(run))
+
+
+def smallest_of(run: Run) -> float:
+    """The smallest relative error of a run that counts as a mistake."""
+    return NOISY_MISTAKE if run.noisy else SMALLEST_MISTAKE[run.dtype]
 
 
 def verdict(
@@ -80,13 +86,13 @@ def verdict(
     got: np.ndarray,
     expected: np.ndarray,
     noise: np.ndarray | float,
-    dtype: np.dtype,
+    smallest: float,
     usual: float = 0.0,
 ) -> Block:
     """The verdict on two gradients of one shape.
 
     noise: absolute, of each entry or of all; infinite, with `expected` nan, where none was measured.
-    usual: a size to measure errors by.
+    smallest: the relative error below which it is no mistake. usual: a size to measure errors by.
     """
     if not np.isfinite(got).all():
         worst = tuple(map(int, np.argwhere(~np.isfinite(got))[0]))
@@ -101,7 +107,7 @@ def verdict(
     gap = np.where(known, np.abs(got - np.where(known, expected, 0)), 0)
     sizes = np.maximum(np.abs(got), np.abs(expected))[known]
     scale = max(float(sizes.max()), usual if np.isfinite(usual) else 0.0)
-    above = (gap > MARGIN * noise) & (gap > SMALLEST_MISTAKE[dtype] * scale)
+    above = (gap > MARGIN * noise) & (gap > smallest * scale)
     worst = tuple(
         map(int, np.unravel_index(int((np.where(above, gap, 0) if above.any() else gap).argmax()), gap.shape))
     )
