@@ -29,15 +29,28 @@ signatures were read from both), [S] for CuPy's source, cupy/_core.
 * ``initial=``, ``where=``, ``order=`` and sort kinds other than "stable" do not exist. [R]
 * Only numbers and booleans: no strings, no objects. [D, data types]
 * `add.at` exists, for float16/32/64, int32, uint32, uint64. [S, scatter_add]
+* Kernels written in C (`ElementwiseKernel`, `ReductionKernel`) are evaluated with NumPy, as far as they are
+  of the small language of kernel_language.py. Types, shapes and numbers of arguments are checked as CuPy
+  does. [S, _kernel.pyx] Stricter: no output may share memory with an input or another output (in CuPy
+  the result then depends on the order of the threads, unless both are the same elements), and reductions
+  are sums. `transfers.kernels` lists the names of those that ran.
 
 Random generators are absent on purpose: the package draws on the host, then moves.
 """
 
 import builtins  # the functions below hide any, sum and others
+import importlib.util
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+
+_spec = importlib.util.spec_from_file_location(
+    "kernel_language", Path(__file__).with_name("kernel_language.py")
+)
+kernel_language = importlib.util.module_from_spec(_spec)  # tests/ is no package: found beside this file
+_spec.loader.exec_module(kernel_language)
 
 float16, float32, float64 = np.float16, np.float32, np.float64
 int8, int32, int64, uint8, uint32, uint64, intp = (
@@ -60,14 +73,16 @@ class Transfers:
     """What crossed between host and device, and how often the host had to wait, since `reset`.
 
     events: (kind, what, where), with kind "to_device", "to_host" or "sync", and where the line of
-    the code outside this file that caused it.
+    the code outside this file that caused it.  kernels: the names of the kernels in C that ran.
     """
 
     def __init__(self):
         self.events: list[tuple[str, str, str]] = []
+        self.kernels: list[str] = []
 
     def reset(self) -> None:
         self.events.clear()
+        self.kernels.clear()
 
     def record(self, kind: str, what: str) -> None:
         frame = sys._getframe(1)
@@ -767,6 +782,111 @@ def arange(start, stop=None, step=1, dtype=None):
 
 def eye(N, M=None, k=0, dtype=float, order="C"):
     return wrap(np.eye(N, M, k, dtype))
+
+
+# -- kernels written in C -----------------------------------------------------------------------
+
+
+class Parameter:
+    """One of a kernel's parameters: "T x", where a single letter stands for any dtype, or "bool real"."""
+
+    def __init__(self, text: str):
+        words = text.split()
+        if len(words) != 2:
+            raise NotImplementedError(f"a parameter is a type and a name here, got {text!r}")
+        self.type, self.name = words
+        if kernel_language.RESERVED.fullmatch(self.name):
+            raise ValueError(f"Can not use {self.name!r} as a parameter name")
+        self.dtype = None if len(self.type) == 1 else np.dtype(self.type)
+
+
+def parameters_of(text: str) -> list[Parameter]:
+    return [Parameter(part) for part in text.split(",")] if text.strip() else []
+
+
+def kernel_types(parameters: list[Parameter], arguments: list) -> dict[str, np.dtype]:
+    """What the letters stand for. TypeError where an array is of another dtype than its parameter.
+
+    Numbers have no say: they become what their parameter is. [S, _decide_params_type_core]
+    """
+    types: dict[str, np.dtype] = {}
+    for p, a in zip(parameters, arguments, strict=True):
+        if not isinstance(a, ndarray):
+            continue
+        wanted = p.dtype if p.dtype is not None else types.setdefault(p.type, a.dtype)
+        if wanted != a.dtype:
+            raise TypeError(f"Type is mismatched. {p.name} {a.dtype} {wanted}")
+    for p in parameters:
+        if p.dtype is None and p.type not in types:
+            raise KeyError(p.type)
+    return types
+
+
+def kernel_inputs(parameters: list[Parameter], arguments: list, types: dict[str, np.dtype]) -> dict:
+    """The values of the inputs, by name; numbers get the dtype of their parameter."""
+    values = {}
+    for p, a in zip(parameters, arguments, strict=True):
+        dtype = p.dtype if p.dtype is not None else types[p.type]
+        if isinstance(a, ndarray):
+            values[p.name] = a._host
+        elif is_scalar(a):
+            values[p.name] = dtype.type(a)
+        else:
+            raise TypeError(f"Unsupported type {type(a)}")
+    return values
+
+
+class ElementwiseKernel:
+    def __init__(self, in_params, out_params, operation, name="kernel"):
+        self.inputs, self.outputs = parameters_of(in_params), parameters_of(out_params)
+        self.operation, self.name = operation, name
+
+    def __call__(self, *args):
+        nin, parameters = len(self.inputs), self.inputs + self.outputs
+        if len(args) not in (nin, len(parameters)):
+            raise TypeError(f"Wrong number of arguments for {self.name!r}: {len(args)}")
+        given = [operand(out, allow_scalar=False) for out in args[nin:]]
+        # outputs decide first what a letter stands for
+        order = parameters[nin:][: len(given)] + self.inputs
+        types = kernel_types(order, [*args[nin:], *args[:nin]])
+        values = kernel_inputs(self.inputs, args[:nin], types)
+        arrays = [a._host for a in args if isinstance(a, ndarray)]
+        if not arrays:
+            raise ValueError("Loop size is undecided.")
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        outs = given or [
+            empty(shape, p.dtype if p.dtype is not None else types[p.type])._host for p in self.outputs
+        ]
+        for n, out in enumerate(outs):
+            if out.shape != shape:
+                raise ValueError("Out shape is mismatched")
+            if builtins.any(np.shares_memory(out, other) for other in [*values.values(), *outs[:n]]):
+                raise ValueError(f"{self.name}: {self.outputs[n].name} shares memory with another argument")
+        names = [p.name for p in self.outputs]
+        # the inputs as seen by every element; numbers and what is broadcast need not be spread out
+        values.update(zip(names, outs, strict=True))
+        kernel_language.run(self.operation, types, values, set(names))
+        transfers.kernels.append(self.name)
+        results = tuple(args[nin:]) or tuple(wrap(out) for out in outs)
+        return results[0] if len(results) == 1 else results
+
+
+class ReductionKernel:
+    def __init__(self, in_params, out_params, map_expr, reduce_expr, post_map_expr, identity, name="kernel"):
+        self.inputs, (self.output,) = parameters_of(in_params), parameters_of(out_params)
+        if (reduce_expr, post_map_expr, identity) != ("a + b", f"{self.output.name} = a", "0"):
+            raise NotImplementedError("a reduction other than a sum")
+        self.expression, self.name = map_expr, name
+
+    def __call__(self, *args, axis=None, keepdims=False):
+        if len(args) != len(self.inputs):
+            raise TypeError(f"Wrong number of arguments for {self.name!r}: {len(args)}")
+        types = kernel_types(self.inputs, list(args))
+        values = kernel_inputs(self.inputs, args, types)
+        shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
+        mapped = np.broadcast_to(kernel_language.evaluate(self.expression, types, values), shape)
+        transfers.kernels.append(self.name)
+        return wrap(mapped.sum(axis=axis, keepdims=keepdims, dtype=types[self.output.type]))
 
 
 linalg = SimpleNamespace(

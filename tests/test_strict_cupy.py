@@ -237,6 +237,108 @@ def test_what_stays_on_the_device_is_not_counted(strict_xp):
     assert xp.transfers.events == []
 
 
+# -- kernels written in C -----------------------------------------------------------------------
+
+
+def test_a_kernel_is_computed_for_every_element(strict_xp):
+    xp = strict_xp
+    kernel = xp.ElementwiseKernel(
+        "T x, T y, bool keep, T half",
+        "T z, T w",
+        """
+        // comments are no code; * / )
+        T both = x * y - half * (x - y) / 2;
+        w = w + T(0.25) * tanh(both);
+        z = keep && x != 0 ? -both : exp(-x) + sqrt(T(4));
+        """,
+        "mixed",
+    )
+    rng = np.random.default_rng(0)
+    for dtype in (np.float32, np.float64):
+        x, y = rng.normal(size=(3, 4)).astype(dtype), rng.normal(size=(1, 4)).astype(dtype)
+        keep, w = np.array([[True], [False], [True]]), rng.normal(size=(3, 4)).astype(dtype)
+        z, out = xp.empty((3, 4), dtype), xp.asarray(w)
+        result = kernel(xp.asarray(x), xp.asarray(y), xp.asarray(keep), 0.5, z, out)
+        assert result[0] is z and result[1] is out
+        both = x * y - 0.5 * (x - y) / 2
+        np.testing.assert_array_equal(z.get(), np.where(keep, -both, np.exp(-x) + 2))
+        np.testing.assert_array_equal(out.get(), w + 0.25 * np.tanh(both))
+    assert xp.transfers.kernels == ["mixed", "mixed"]
+
+
+def test_outputs_are_made_and_sums_are_taken(strict_xp):
+    xp = strict_xp
+    x = xp.asarray(np.arange(6.0).reshape(2, 3))
+    y = xp.ElementwiseKernel("T x, int64 k", "T y, bool small", "y = 2 * x; small = k < 2;")(x, xp.arange(3))
+    assert [a.get().tolist() for a in y] == [[[0, 2, 4], [6, 8, 10]], [[True, True, False]] * 2]
+    total = xp.ReductionKernel("T x, T y", "T s", "x * y", "a + b", "s = a", "0")(
+        x, xp.ones((1, 3)), axis=-1, keepdims=True
+    )
+    assert total.get().tolist() == [[3], [12]]
+    with pytest.raises(NotImplementedError, match="sum"):
+        xp.ReductionKernel("T x", "T s", "x", "max(a, b)", "s = a", "0")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("y = 0.5 * x;", "double in C"),
+        ("y = x * (1 / 2);", "whole numbers"),
+        ("y = x * d;", "several types"),
+        ("y = d;", "assigned float64"),
+        ("y = real ? x : d;", "several types"),
+        ("y = x ? x : x;", "must be boolean"),
+        ("y = real * x;", "several types"),
+        ("y = real + real;", "floating-point"),
+        ("y = -real;", "floating-point"),
+        ("y = tanh(1);", "floating-point"),
+        ("y = x", "the end"),
+        ("y = (x;", "expected"),
+        ("y x;", "expected '='"),
+        ("x = y;", "no output"),
+        ("z = x;", "no output"),
+        ("T x = y;", "declared twice"),
+        ("T z = x; T z = y;", "declared twice"),
+        ("T i = x;", "cannot be the name"),
+        ("T _z = x;", "cannot be the name"),
+        ("y = z;", "unknown name 'z'"),
+        ("y = sin(x);", "unknown name 'sin'"),
+        ("y = x[0];", "not understood"),
+        ("y = x ** 2;", "unknown name '\\*'"),
+    ],
+)
+def test_lines_that_c_would_not_take_or_would_take_otherwise(strict_xp, lines, said):
+    xp = strict_xp
+    kernel = xp.ElementwiseKernel("T x, float64 d, bool real", "T y", lines)
+    arguments = xp.ones(2, np.float32), xp.ones(2), xp.ones(2, bool)
+    with pytest.raises(xp.kernel_language.KernelError, match=said):
+        kernel(*arguments, xp.ones(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (lambda xp, x: (x,), TypeError, "number of arguments"),
+        (lambda xp, x: (x, np.ones(3)), TypeError, "Unsupported type"),
+        (lambda xp, x: (x, [1.0]), TypeError, "Unsupported type"),
+        (lambda xp, x: (x, x.astype(np.float32)), TypeError, "mismatched"),
+        (lambda xp, x: (x, x, x.astype(np.float32)), TypeError, "mismatched"),
+        (lambda xp, x: (x, x, np.ones(3)), TypeError, "Unsupported type"),
+        (lambda xp, x: (x, x, xp.ones(1)), ValueError, "Out shape"),
+        (lambda xp, x: (x[:2], x), ValueError, "broadcast"),
+        (lambda xp, x: (x, x, x), ValueError, "shares memory"),
+        (lambda xp, x: (x[1:], 1.0, x[:2]), ValueError, "shares memory"),
+        (lambda xp, x: (1.0, 1.0), KeyError, "T"),
+    ],
+)
+def test_arguments_that_a_kernel_does_not_take(strict_xp, arguments, error, said):
+    kernel = strict_xp.ElementwiseKernel("T x, T y", "T z", "z = x + y;")
+    with pytest.raises(error, match=said):
+        kernel(*arguments(strict_xp, strict_xp.ones(3)))
+    with pytest.raises(ValueError, match="parameter name"):
+        strict_xp.ElementwiseKernel("T i", "T z", "z = i;")
+
+
 # -- that it is not stricter than CuPy by mistake -----------------------------------------------
 
 
@@ -256,6 +358,7 @@ def test_names_and_parameters_are_those_of_cupy(strict_xp):
     helpers = {"Transfers", "Ufunc", "call", "device_list", "is_scalar", "like", "operand", "require_stable"}
     helpers |= {"resolve", "slice_bounds", "upload", "wrap", "write_first_wins", "__getattr__"}
     helpers |= {"define_functions", "define_operators"}
+    helpers |= {"Parameter", "parameters_of", "kernel_types", "kernel_inputs"}
     missing = {name for name in public.keys() - helpers if not hasattr(cupy, name)}
     assert missing == set()
     methods = {name for name in vars(strict_xp.ndarray) if not name.startswith("_")}

@@ -7,6 +7,8 @@ apart: the gradient with respect to the logits is just (probability - target dis
 from typing import NamedTuple
 
 from minis2s.backend import Array, xp_of
+from minis2s.kernels import cross_entropy as cross_entropy_kernels
+from minis2s.kernels import fused
 from minis2s.op import Op
 
 
@@ -42,18 +44,21 @@ def cross_entropy_forward(
         raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
     xp = xp_of(logits)
     T, B, V = logits.shape
-    rows, flat_targets = xp.arange(T * B), targets.reshape(-1)
-    # log_probs = logits - log sum_v exp(logits)
-    log_probs = logits - logits.max(axis=-1, keepdims=True)
-    probs = xp.exp(log_probs)
-    total = probs.sum(axis=-1, keepdims=True)
-    probs /= total
-    log_total = xp.log(total[..., 0])
-    # surprise = -(1 - smoothing) * log_probs[target] - smoothing * mean_v log_probs
-    surprise = log_total - log_probs.reshape(T * B, V)[rows, flat_targets].reshape(T, B)
-    if smoothing:
-        surprise *= 1 - smoothing
-        surprise += smoothing * (log_total - log_probs.mean(axis=-1))
+    if fused(xp):  # on a GPU: fewer passes over the logits
+        probs, surprise = cross_entropy_kernels.forward(logits, targets, smoothing)
+    else:
+        rows, flat_targets = xp.arange(T * B), targets.reshape(-1)
+        # log_probs = logits - log sum_v exp(logits)
+        log_probs = logits - logits.max(axis=-1, keepdims=True)
+        probs = xp.exp(log_probs)
+        total = probs.sum(axis=-1, keepdims=True)
+        probs /= total
+        log_total = xp.log(total[..., 0])
+        # surprise = -(1 - smoothing) * log_probs[target] - smoothing * mean_v log_probs
+        surprise = log_total - log_probs.reshape(T * B, V)[rows, flat_targets].reshape(T, B)
+        if smoothing:
+            surprise *= 1 - smoothing
+            surprise += smoothing * (log_total - log_probs.mean(axis=-1))
     # loss = sum over tokens of weight * surprise
     weight = xp.ones((T, B), dtype=logits.dtype) if mask is None else mask.astype(logits.dtype)
     if reduction == "mean":
@@ -72,6 +77,8 @@ def cross_entropy_backward(dout: Array | float, cache: CrossEntropyCache) -> Arr
     T, B, V = probs.shape
     # loss = sum over tokens of weight * surprise
     dsurprise = dout * weight
+    if fused(xp):  # on a GPU: the lines below in one kernel
+        return cross_entropy_kernels.backward(dsurprise, probs, targets, smoothing)
     # surprise = -sum_v target_distribution * log softmax(logits)
     dlogits = xp.empty((T, B, V), dtype=probs.dtype)  # in C order, so that the reshape below is a view
     xp.multiply(probs - smoothing / V if smoothing else probs, dsurprise[..., None], out=dlogits)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from minis2s.backend import Array, xp_of
 from minis2s.functional.activations import sigmoid_
 from minis2s.functional.one_hot import is_ids, one_hot
+from minis2s.kernels import fused
+from minis2s.kernels import gru as gru_kernels
 from minis2s.op import Op
 
 
@@ -59,6 +61,9 @@ def gru_step_forward(
     # zx = x Wx + bx
     zx = x @ Wx
     zx += bx
+    if fused(xp):  # on a GPU the lines below are one kernel, or two when the reset is before
+        ru, n, zh_n, h = gru_kernels.single_step_forward(zx, h_prev, Wh, bh, mask, reset_after)
+        return h, GRUStepCache(x, h_prev, ru, n, zh_n, Wx, Wh, mask)
     # r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
     ru = sigmoid_(zx[:, : 2 * H] + h_prev @ Wh[:, : 2 * H] + bh[: 2 * H], xp)
     r, u = ru[:, :H], ru[:, H:]
@@ -85,6 +90,8 @@ def gru_step_backward(dh: Array, cache: GRUStepCache) -> tuple[Array, ...]:
     """
     x, h_prev, ru, n, zh_n, Wx, Wh, mask = cache
     xp = xp_of(x)
+    if fused(xp):  # on a GPU: the elementwise lines in one kernel, or two when the reset is before
+        return gru_kernels.single_step_backward(dh, cache)
     H = h_prev.shape[1]
     r, u = ru[:, :H], ru[:, H:]
     if mask is not None:
@@ -172,6 +179,9 @@ def gru_forward(
         z[:, 2 * H :] += bh[2 * H :]
         Wh_ru, Wh_n = split_contiguous(Wh, 2 * H, xp)
     gates = z.reshape(T, B, 3 * H)  # turns from pre-activations into gates, step by step
+    if fused(xp):  # on a GPU: the lines of the loop in one kernel, or two when the reset is before
+        gru_kernels.forward_steps(gates, hs, zh_n, (Wh,) if reset_after else (Wh_ru, Wh_n), bh, mask)
+        return (hs[1:], hs[T]), GRUCache(x, hs, gates, zh_n, Wx, Wh, mask)
     for t in range(T):
         # hs[t] is the state before step t, hs[t + 1] the state after it
         ru, r, u, n = gates[t, :, : 2 * H], gates[t, :, :H], gates[t, :, H : 2 * H], gates[t, :, 2 * H :]
@@ -224,6 +234,10 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     else:
         Wh_ruT, Wh_nT = split_contiguous(Wh.T, 2 * H, xp, axis=0)
     for t in reversed(range(T)):
+        if fused(xp):  # on a GPU: this step and all before it, the lines of each in one or two kernels
+            transposed, dzh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
+            dh = gru_kernels.backward_steps(dhs, dh, hs, gates, zh_n, transposed, mask, dzx, dzh)
+            break
         if dhs is not None:
             dh += dhs[t]
         if mask is not None:

@@ -15,6 +15,8 @@ import numpy as np
 from minis2s.backend import Array, xp_of
 from minis2s.functional.activations import sigmoid_
 from minis2s.functional.one_hot import is_ids, one_hot, rows_of
+from minis2s.kernels import fused
+from minis2s.kernels import lstm as lstm_kernels
 from minis2s.op import Op
 
 
@@ -52,6 +54,9 @@ def lstm_step_forward(
     z = x @ Wx
     z += h_prev @ Wh
     z += b
+    if fused(xp):  # on a GPU the lines below are one kernel
+        gates, tanh_c, c, h = lstm_kernels.step_forward(z, h_prev, c_prev, mask)
+        return (h, c), LSTMStepCache(x, h_prev, c_prev, gates, tanh_c, Wx, Wh, mask)
     # i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o);  g = tanh(z_g)
     gates = activate_gates_(by_gate(z), xp)
     i, f, o, g = gates
@@ -77,6 +82,8 @@ def lstm_step_backward(dout: tuple[Array | None, Array | None], cache: LSTMStepC
     xp = xp_of(x)
     i, f, o, g = gates
     dh, dc = (xp.zeros_like(h_prev) if d is None else d for d in dout)
+    if fused(xp):  # on a GPU: the elementwise lines in one kernel
+        return lstm_kernels.step_backward(dh, dc, cache)
     if mask is not None:
         # where the step is padding, h and c were handed on: so are their gradients
         real = mask[:, None]
@@ -140,6 +147,9 @@ def lstm_forward(
     tanh_c = xp.empty((T, B, H), dtype=Wh.dtype)
     hs[0] = h0
     cs[0] = c0
+    if fused(xp):  # on a GPU: the lines of the loop in one kernel, z in one product for all gates
+        gates = lstm_kernels.forward_steps(x, Wx, Wh, b, mask, hs, cs, tanh_c)
+        return (hs[1:], hs[T], cs[T]), LSTMCache(x, hs, cs, gates, tanh_c, Wx, Wh, mask)
     Wx_gates = xp.ascontiguousarray(by_gate(Wx))  # (4, D, H)
     Wh_gates = xp.ascontiguousarray(by_gate(Wh))  # (4, H, H)
     if is_ids(x):
@@ -190,6 +200,9 @@ def lstm_backward(
     WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop twice as slow
     padded = padded_steps(mask, T)
     for t in reversed(range(T)):
+        if fused(xp):  # on a GPU: this step and all before it, the lines of each in one kernel
+            dh, dc = lstm_kernels.backward_steps(dhs, dh, dc, cs, gates, tanh_c, mask, WhT, dz)
+            break
         i, f, o, g = gates[t]
         if dhs is not None:
             dh += dhs[t]
