@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minis2s.backend import Array, to_numpy, xp_of
+from minis2s.kernels import fused
 from minis2s.nn.layer import Parameter
 
 
@@ -250,7 +251,7 @@ def global_norm(parameters: Mapping[str, Parameter]) -> float:
     return math.sqrt(float(sum(squares)))
 
 
-def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> float:
+def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> float | Array:
     """Shorten all gradients together, in place, so that their global norm is at most `max_norm`.
 
         norm = sqrt(sum of dp**2 over every weight)
@@ -261,6 +262,7 @@ def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> fl
 
     Returns the norm before clipping. When that is nan or inf no factor can help: the gradients are
     left as they are, and the caller decides (stop, or skip the step). max_norm=inf only measures.
+    On a GPU the norm is a 0-d array there: reading it, as by float(norm), waits for the device.
 
     Raises ValueError when `max_norm` is not above 0.
 
@@ -268,9 +270,31 @@ def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> fl
     """
     if not max_norm > 0:
         raise ValueError(f"max_norm must be above 0, got {max_norm}")
+    if any(fused(xp_of(p.grad)) for p in parameters.values()):
+        return clip_on_device(parameters, max_norm)
     norm = global_norm(parameters)
     if math.isfinite(norm) and norm > max_norm:
         scale = float(max_norm) / norm
         for p in parameters.values():
             p.grad *= scale
     return norm
+
+
+def clip_on_device(parameters: Mapping[str, Parameter], max_norm: float) -> Array:
+    """`clip_global_norm` in which nobody waits: the factor is computed where the gradients are, and is 1 for none."""
+    gradients = [p.grad for p in parameters.values()]
+    xp = xp_of(gradients[0])
+    norm = xp.sqrt(sum(xp.vdot(dp, dp) for dp in gradients))
+    scale = xp.where(xp.isfinite(norm) & (norm > max_norm), max_norm / norm, 1).astype(norm.dtype)
+    for dp in gradients:
+        dp *= scale
+    return norm
+
+
+def on_host(*scalars: float | Array) -> list[float]:
+    """Numbers and 0-d arrays as floats; those on a device come in one transfer, so that it is waited for once."""
+    there = [x for x in scalars if not isinstance(x, float | int | np.generic | np.ndarray)]
+    if not there:
+        return [float(x) for x in scalars]
+    xp = xp_of(there[0])
+    return to_numpy(xp.stack([xp.asarray(x) for x in scalars])).tolist()

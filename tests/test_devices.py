@@ -14,9 +14,10 @@ from minis2s.backend import scatter_add, to_numpy, xp_of
 from minis2s.data import Example, Pair, make_batch
 from minis2s.decode import beam_search, greedy, sample
 from minis2s.models import ModelConfig, Seq2Seq
-from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
+from minis2s.nn.layer import Parameter
+from minis2s.optim import SGD, Adam, AdamW, clip_global_norm, on_host
 from minis2s.train.config import TrainConfig
-from minis2s.train.loop import Trainer
+from minis2s.train.loop import Diverged, Trainer
 from minis2s.train.translator import Translator
 
 
@@ -162,16 +163,53 @@ def test_optimizer(device_xp, make):
         gradients(host, batch)
         gradients(device, device_batch)
         norm = clip_global_norm(host.parameters(), 0.2)
-        assert abs(clip_global_norm(device.parameters(), 0.2) - norm) <= 1e-12 * norm
         with crossings(device_xp) as seen:
+            device_norm = clip_global_norm(device.parameters(), 0.2)
             mine.step()
         assert seen == []
+        assert abs(float(device_norm) - norm) <= 1e-12 * norm
         theirs.step()
     assert_same(list(device.state().values()), list(host.state().values()), 1e-12)
     assert_same(list(mine.state().values()), list(theirs.state().values()), 1e-12)
     mine.load_state(theirs.state())
     device.load_state(host.state())
     assert all(xp_of(p.data) is device_xp for p in device.parameters().values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, 1e30, np.inf, np.nan])
+@pytest.mark.parametrize("max_norm", [1e-2, 5.0, 5e6, np.inf])
+def test_clipping_does_what_it_does_on_the_host(device_xp, size, max_norm, dtype):
+    """Too long, short enough, nothing at all, and what no factor can help: then it stays as it is."""
+    rng = np.random.default_rng(8)
+    gradients = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (4,))]
+    with np.errstate(over="ignore"):
+        gradients[1][2] = size
+        host = {str(n): Parameter(np.zeros_like(dp)) for n, dp in enumerate(gradients)}
+        device = {name: Parameter(device_xp.zeros(p.data.shape, dtype)) for name, p in host.items()}
+        for name, dp in zip(host, gradients, strict=True):
+            dp = dp * size if size == 0 else dp
+            host[name].grad[...] = dp
+            device[name].grad[...] = device_xp.asarray(dp)
+        norm = clip_global_norm(host, max_norm)
+    with crossings(device_xp) as seen:
+        device_norm = clip_global_norm(device, max_norm)
+    assert seen == []
+    assert isinstance(device_norm, device_xp.ndarray) and device_norm.dtype == dtype
+    np.testing.assert_allclose(float(device_norm), norm, rtol=1e-6)
+    for name, p in host.items():
+        np.testing.assert_allclose(to_numpy(device[name].grad), p.grad, rtol=2e-6)
+
+
+def test_numbers_come_to_the_host_together(device_xp):
+    a, b = (device_xp.asarray(np.array(x, np.float32)) for x in (1.5, np.nan))
+    with crossings(device_xp) as seen:
+        found = on_host(a, b)
+    assert found[0] == 1.5 and np.isnan(found[1]) and {type(x) for x in found} == {float}
+    if hasattr(device_xp, "transfers"):
+        assert [kind for kind, _, _ in seen] == ["to_host"]
+    assert on_host(np.float32(0.5), 2.0, np.array(3.0)) == [0.5, 2, 3]
+    assert on_host(2.0, a) == [2, 1.5]  # a loss that came by way of the host, from other processes
 
 
 def searches(model, src, mask):
@@ -216,6 +254,42 @@ def trained(translator: Translator, **options):
     trainer.run(quiet=True)
     history = [{key: x for key, x in row.items() if key != "seconds"} for row in trainer.history]
     return history, list(translator.model.state().values())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_step_of_training_waits_once(strict_xp, optimizer):
+    """For the loss and the gradient norm together; forward, backward, clipping and optimizer wait for nothing."""
+    pairs = [Pair(text, (text[::-1],)) for text in ("abc", "a", "bca", "cc", "cabba", "b")]
+    translator = Translator.for_pairs(pairs, ModelConfig(embed=4, hidden=6, dropout=0.2)).to(strict_xp)
+    config = TrainConfig(
+        epochs=3, batch_tokens=12, clip=0.01, teacher_forcing=0.6, lr=0.5, warmup=0, optimizer=optimizer
+    )
+    trainer = Trainer(translator, pairs, pairs[:3], config)
+    for _ in range(3):
+        before = [to_numpy(p.data) for p in trainer.parameters.values()]
+        batch = trainer.next_batch()
+        with crossings(strict_xp) as seen:
+            trainer.update(batch)
+        kinds = [kind for kind, _, _ in seen]
+        assert (kinds.count("to_host"), kinds.count("sync")) == (1, 0)
+        # the batch goes there, and what is drawn on the host: nothing after the loss has come back
+        assert {what for kind, what, _ in seen if kind == "to_device"} <= {"asarray()"}
+        assert kinds[-1] == "to_host"
+        after = [to_numpy(p.data) for p in trainer.parameters.values()]
+        assert all((a != b).any() for a, b in zip(before, after, strict=True) if a.size > 8)
+        assert trainer.norm > 0.01 and type(trainer.norm) is float
+
+
+def test_a_run_that_diverges_on_a_device_keeps_the_weights_before_it(device_xp):
+    pairs = [Pair(text, (text[::-1],)) for text in ("abc", "a", "bca")]
+    translator = Translator.for_pairs(pairs, ModelConfig(embed=4, hidden=6)).to(device_xp)
+    trainer = Trainer(translator, pairs, pairs, TrainConfig(epochs=3))
+    trainer.parameters["decoder.output.b"].data[0] = np.inf
+    before = {name: to_numpy(p.data).copy() for name, p in trainer.parameters.items()}
+    with pytest.raises(Diverged, match="the loss is nan and the gradient norm nan"):
+        trainer.update(trainer.next_batch())
+    for name, p in trainer.parameters.items():
+        np.testing.assert_array_equal(to_numpy(p.data), before[name])
 
 
 @pytest.mark.parametrize(
