@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--hint", type=int, choices=range(HINTS + 1), default=HINTS, metavar="N",
-        help=f"tell 0 the verdict only, 1 where, 2 what kind of mistake, 3 the formula (default: {HINTS})",
+        help="show 0 the verdict and the numbers of each gradient, 1 also where it is wrong, "
+        f"2 what kind of mistake it is and what to do, 3 the formula (default: {HINTS})",
     )  # fmt: skip
     how.add_argument(
         "--fast", action="store_true", help="one random direction for each gradient, not every entry"

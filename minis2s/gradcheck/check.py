@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from minis2s.errors import UserError
 from minis2s.gradcheck.checker import SECONDS, Checker
 from minis2s.gradcheck.kind_trials import as_trials
 from minis2s.gradcheck.loss_check import check_loss
+from minis2s.gradcheck.misuse import refuse_settings
 from minis2s.gradcheck.report import HINTS, Report
 
 __all__ = ["SECONDS", "Checker", "as_trials", "assert_gradients", "check_loss", "gradcheck"]
@@ -38,10 +38,12 @@ def gradcheck(
         a pair (forward, backward) or an `Op` of a known `kind` ("lstm", "gru_step", "attention",
             "cross_entropy" ...; an Op of the engine says its kind itself), with inputs made here;
         a pair with its own `inputs`, for any other operation;
-        a plain function f(*inputs) -> (y, backward), where backward(dy) gives gradients of the inputs;
+        a plain function f(*inputs) -> (y, backward), where backward(dy) gives gradients of the inputs, in
+            their order or as a dictionary by their names (key "x" or "dx" for x);
         a Layer, or a whole model (`Seq2Seq`), with inputs made here.
     fast: one random direction for each block, where otherwise every entry is measured.
-    hint: the highest level of hints that the report shows: 0 none, 1 where, 2 what kind, 3 the formula.
+    hint: the highest level of hints that the report shows: 0 none beside the numbers of each gradient, 1 where,
+        2 what kind and what to do, 3 the formula.
     seed: of the inputs, the upstream gradients and the directions.
     gates: the order in which a pair's gates lie side by side, as "ifgo"; by default that of the engine.
     reset_after: which form a GRU has.
@@ -51,16 +53,17 @@ def gradcheck(
     seconds: how long the code under test may run in all.
 
     Returns a Report; it never raises for what the code under test does. Raises UserError for a subject
-    that cannot be checked, an unknown kind, or a hint level that there is not.
+    that cannot be checked, an unknown kind, or a setting that cannot be meant.
 
     Sources: Squire and Trapp 1998 (complex step), Richardson 1911; the Taylor test as in Farrell et al.
     2013, section 6; the search for the cause is mutation analysis (DeMillo, Lipton and Sayward 1978).
     """
-    if hint not in range(HINTS + 1):
-        raise UserError(f"hint must be 0, 1, 2 or 3, got {hint!r}")
+    refuse_settings(
+        hint=hint, seed=seed, dtype=dtype, without=without, seconds=seconds, options=range(HINTS + 1)
+    )
     start = time.perf_counter()
     options = {} if reset_after is None else {"reset_after": reset_after}
-    checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=seconds, without=without)
+    checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=float(seconds), without=without)
     report = checker.check(subject, inputs, kind, gates, options)
     report.hint, report.seed, report.fast = hint, seed, fast
     report.seconds = time.perf_counter() - start

@@ -9,6 +9,7 @@ from minis2s.errors import UserError
 from minis2s.gradcheck.checker import SECONDS, Checker
 from minis2s.gradcheck.hygiene import given_gradients
 from minis2s.gradcheck.judge import judge
+from minis2s.gradcheck.misuse import refuse_settings
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import Misbehaved, Problem
 from minis2s.gradcheck.report import Report
@@ -31,10 +32,12 @@ def check_loss(
     fast, seed, seconds: as in `gradcheck`.
 
     Returns a Report with a verdict for each parameter. Place and cause can be told for functions that
-    are checked as a pair or a layer, not here. Raises UserError when a parameter is not float64.
+    are checked as a pair or a layer, not here. Raises UserError when a parameter is not float64,
+    or a setting cannot be meant.
     """
     start = time.perf_counter()
-    checker = Checker(fast=fast, seed=seed, seconds=seconds)
+    refuse_settings(seed=seed, seconds=seconds)
+    checker = Checker(fast=fast, seed=seed, seconds=float(seconds))
     for name, x in parameters.items():
         if x.dtype != np.float64:
             raise UserError(f"{name} must be float64 to be checked, got {x.dtype}")

@@ -1,5 +1,6 @@
 """Calls that mean something else than they say, each refused with one sentence; and remedies for faults."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,28 +8,25 @@ from typing import Any
 import numpy as np
 
 from minis2s.errors import UserError
+from minis2s.gradcheck.hints import NONE_REMEDY
 from minis2s.gradcheck.report import Report
-from minis2s.gradcheck.subject import signature_of
+from minis2s.gradcheck.subject import Signature, signature_of
 from minis2s.op import Op
 
-NONE_REMEDY = (
-    "; an output that the loss does not use hands None to backward: put zeros in its place first "
-    "(if d is None: d = np.zeros_like(out))"
-)
+LONGEST = 1e8  # seconds, three years; a timer cannot be set to much more
 
 
 def as_pair(subject: Any) -> tuple[str, Callable, Callable] | None:
     """(name, forward, backward) of a pair, an Op or an object that is neither a layer nor a model."""
     if isinstance(subject, Op):
-        return subject.name, subject.forward, subject.backward
+        return subject.name, subject.forward, in_its_order(subject.backward)
     if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
-        name = (
-            getattr(subject[0], "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
-        )
-        return name, *subject
+        forward, backward = subject
+        name = getattr(forward, "__name__", "pair").removesuffix("_forward").removesuffix("forward") or "pair"
+        return name, forward, in_its_order(backward)
     if isinstance(subject, tuple | list) and len(subject) == 3 and isinstance(subject[0], str):
         if all(map(callable, subject[1:])):
-            return subject[0], subject[1], subject[2]
+            return subject[0], subject[1], in_its_order(subject[2])
     return None
 
 
@@ -49,6 +47,73 @@ def refuse_misuse(subject: Any, inputs: Sequence) -> None:
             "forward and backward go in as one pair, in parentheses: "
             'gradcheck((forward, backward), kind="lstm"), or with their inputs after the pair'
         )
+
+
+def in_its_order(backward: Callable) -> Callable:
+    """backward itself; where its parameters say that it is to be called in another way, its errors say so, too."""
+    says = other_arguments(signature_of(backward))
+    if not says:
+        return backward
+
+    @functools.wraps(backward)
+    def called(dout, cache):
+        try:
+            return backward(dout, cache)
+        except Exception as error:
+            error.add_note(
+                f"backward is called as backward(dout, cache), the upstream gradient first; {says}"
+            )
+            raise
+
+    return called
+
+
+def other_arguments(signature: Signature) -> str:
+    """What to change in the parameters of a backward function; "" where they may be meant as they are called."""
+    names = signature.names
+    if signature.open_ended or signature.keywords:
+        return ""
+    if len(names) < 2 or signature.required > 2:
+        given = f"takes ({', '.join(names)})" if names else "takes no argument"
+        several = "; dout is a tuple where forward returns several outputs" if len(names) > 2 else ""
+        return f"this one {given}: give it these two parameters{several}"
+    if names[0] == "cache" or (names[0].endswith("cache") and names[1].startswith("d")):
+        return f"this one takes ({names[0]}, {names[1]}): exchange the two"
+    return ""
+
+
+def refuse_settings(
+    *,
+    hint: Any = 0,
+    seed: Any = 0,
+    dtype: Any = np.float64,
+    without: Any = (),
+    seconds: Any = 1.0,
+    options: Sequence[int] = (0,),
+) -> None:
+    """Raises UserError for a setting of a check that cannot be meant. options: the hints that there are."""
+    if not is_whole(hint) or hint not in options:
+        raise UserError(f"hint must be {', '.join(map(str, options[:-1]))} or {options[-1]}, got {hint!r}")
+    if not is_whole(seed) or seed < 0:
+        raise UserError(f"seed must be a whole number, 0 or more, got {seed!r}")
+    try:
+        known = np.dtype(dtype) in (np.float64, np.float32, np.float16)
+    except TypeError:
+        known = False
+    if not known:
+        raise UserError(f"dtype must be np.float64, np.float32 or np.float16, got {dtype!r}")
+    numbers = list(without) if isinstance(without, Sequence | set | np.ndarray) else [None]
+    if not all(is_whole(n) and n >= 0 for n in numbers):
+        raise UserError(
+            f"without must be a list of numbers of outputs, counted from 0, as without=[1], got {without!r}"
+        )
+    is_number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds < LONGEST:
+        raise UserError(f"seconds must be a number above 0, as 60, got {seconds!r}")
+
+
+def is_whole(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and not isinstance(x, bool)
 
 
 def refuse_ops_without_a_mask(layer: Any) -> None:

@@ -165,23 +165,28 @@ class Guard:
 
 
 def describe_error(what: str, error: BaseException) -> str:
-    """One sentence: what was called, what it raised, and at which line of the caller's own file."""
-    place = ""
+    """One sentence: what was called, what it raised, at which line of the caller's own file, and its notes."""
+    place, text = "", message_of(error)
     ours = __file__.rsplit("gradcheck", 1)[0]
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(ours) and "site-packages" not in frame.filename and frame.lineno:
-            file = (
-                "a notebook cell"
-                if "ipykernel" in frame.filename or "<" in frame.filename
-                else Path(frame.filename).name
-            )
+            is_cell = "ipykernel" in frame.filename or frame.filename.startswith("<ipython")
+            file = "a notebook cell" if is_cell else Path(frame.filename).name  # "<stdin>" as it is
             place = f" at line {frame.lineno} of {file}"
-            if frame.line and str(error) not in frame.line:
+            if frame.line and not (text and text in frame.line):
                 place += f" ({frame.line.strip()[:80]})"
     if isinstance(error, SystemExit):
         return f"{what} ends the program (SystemExit){place}: a function must return its result"
-    text = " ".join(str(error).split())[:200]
-    return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}"
+    notes = "".join(f"; {' '.join(str(note).split())[:300]}" for note in getattr(error, "__notes__", ()))
+    return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}{notes}"
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an error in one line; "" where there is none, or its __str__ raises, too."""
+    try:
+        return " ".join(str(error).split())[:200]
+    except Exception:  # noqa: BLE001 -- a stranger's __str__ may raise anything
+        return ""
 
 
 def copied(arrays: list) -> list:

@@ -38,7 +38,7 @@ class Report:
     place: where the gradient is wrong first, going backward from the loss; None where all is right.
     causes: mistakes that explain the numbers, best first, each with its confidence.
     blocks: the verdict on each input and weight. findings: what else was noticed.
-    hint: the highest level shown: 0 nothing, 1 where, 2 what kind of mistake, 3 the formula.
+    hint: the highest level shown: 0 the numbers alone, 1 where, 2 what kind of mistake and what to do, 3 the formula.
     """
 
     name: str
@@ -62,9 +62,14 @@ class Report:
         verdicts = {block.verdict for block in self.blocks}
         if verdicts & {WRONG, MISSING} or any(f.ok is False for f in self.findings):
             return WRONG
-        # a gradient that is zero for every input is right, but nothing but zeros proves nothing
+        return RIGHT if self.numbers_are_right else UNCLEAR
+
+    @property
+    def numbers_are_right(self) -> bool:
+        """Was every block judged, and right? A gradient that is zero for every input is right, but nothing
+        but zeros proves nothing."""
         counted = {b.verdict for b in self.blocks if not (b.verdict == VACUOUS and b.proven)}
-        return RIGHT if counted == {RIGHT} else UNCLEAR
+        return counted == {RIGHT}
 
     @property
     def ok(self) -> bool:
@@ -109,14 +114,22 @@ class Report:
             return ""
         node = self.place.node
         if self.worst is None:
-            return f"the numbers are right; the fault lies where {self.place} is made"
+            known = "the numbers are right; " if self.numbers_are_right else ""
+            return f"{known}the fault lies where {self.place} is made"
         if self.place.guessed:
             return where_by_blocks(self, self.place)
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
-            return (
-                f"only the gradient of a weight, {self.place}, is wrong; everything that leads to it is right"
-            )
+            return self.where_in_weights(self.place)
         return f"going backward from the loss, {self.place} is the first gradient that is wrong; everything nearer to the loss is right"
+
+    @staticmethod
+    def where_in_weights(place: Place) -> str:
+        """The same where all is right but weights: a place of them, and the others that are wrong as well."""
+        names = [str(place), *place.others]
+        if len(names) == 1:
+            return f"only the gradient of a weight, {place}, is wrong; everything that leads to it is right"
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"the gradients of the weights {listed} are wrong; everything that leads to them is right"
 
     def why(self) -> str:
         """One sentence: what kind of mistake explains the numbers, or that no known one does.

@@ -13,7 +13,8 @@ import numpy as np
 from minis2s.errors import UserError
 from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kinds import ALIASES, KINDS
-from minis2s.gradcheck.problem import Misbehaved, Problem, leaves, like
+from minis2s.gradcheck.problem import Misbehaved, Problem, all_numbers, leaves, like
+from minis2s.gradcheck.returned import describe, named_gradients, nested_gradients
 
 OPTIONAL = ("b", "mask", "reset_after", "smoothing", "reduction")  # arguments that may be left out
 ANY_SHAPE = ("linear", "dropout", "tanh")  # kinds whose inputs may have any number of leading axes
@@ -111,21 +112,54 @@ def pair_problem(
     differentiable, plain, named = bound
     arguments = [values[key] for key in plain]
     keywords = {parameter: values[key] for parameter, key in named.items()}
+
+    def with_the_rest(*x):
+        try:
+            return forward(*x, *arguments, **keywords)
+        except (ValueError, IndexError, TypeError) as error:  # of shapes, most likely
+            error.add_note(handed_in(kind, values, differentiable))
+            raise
+
     problem = call_problem(
         name,
-        lambda *x: forward(*x, *arguments, **keywords),
+        with_the_rest,
         backward,
         {key: values[key] for key in differentiable},
         list(kind.outs),
+        signature_of(forward).names,
     )
     problem.axes = dict(kind.arguments)
     return problem
 
 
+def handed_in(kind: Kind, values: dict, names: Sequence[str]) -> str:
+    """What forward was called with, for an error that it raises: "kind 'rnn' hands in x (T, B, D) = ..."."""
+    shown = []
+    for name in [*names, "targets", "ids"]:
+        if values.get(name) is not None:
+            shape = np.shape(values[name])
+            axes = kind.arguments.get(name, "TB"[: len(shape)])
+            letters = f" ({', '.join(axes)}) =" if len(axes) == len(shape) else ""
+            shown.append(f"{name}{letters} {shape}")
+    first = kind.arguments[names[0]]
+    order = (
+        ", time first:" if first.startswith("TB") else ", the batch first:" if first.startswith("BT") else ""
+    )
+    return f"kind {kind.name!r} hands in{order} {', '.join(shown)}"
+
+
 def call_problem(
-    name: str, forward: Callable, backward: Callable, blocks: dict, out_names: list[str]
+    name: str,
+    forward: Callable,
+    backward: Callable,
+    blocks: dict,
+    out_names: list[str],
+    own_names: Sequence[str] = (),
 ) -> Problem:
-    """The Problem of forward(*blocks) -> (out, cache), backward(dout, cache) -> gradients in that order."""
+    """The Problem of forward(*blocks) -> (out, cache), backward(dout, cache) -> gradients in that order.
+
+    own_names: what forward itself calls its arguments; a dictionary of gradients may have these keys, too.
+    """
 
     def run_forward(given: dict):
         out, cache = out_and_cache(forward(*given.values()))
@@ -135,7 +169,7 @@ def call_problem(
     def run_backward(douts: list, kept):
         out, cache = kept
         parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
-        return named_gradients(backward(like(out, parts), cache), list(blocks))
+        return named_gradients(backward(like(out, parts), cache), list(blocks), own_names)
 
     return Problem(name, dict(blocks), run_forward, run_backward, out_names)
 
@@ -171,32 +205,6 @@ def values_of(kind: Kind, inputs: Sequence) -> dict:
     return values
 
 
-def named_gradients(result, names: list[str]) -> tuple[dict, str]:
-    """Gradients by block name from what a backward function returned, and a note where the count is wrong."""
-    if result is None:
-        return dict.fromkeys(names), "backward returned None: is its return statement missing?"
-    if len(names) == 1 and not isinstance(result, tuple | dict):
-        return {names[0]: result}, ""  # perhaps a list of numbers: one gradient
-    if isinstance(result, dict):
-        if set(result) >= set(names):
-            return {name: result[name] for name in names}, ""
-        parts = list(result.values())
-    else:
-        parts = list(result) if isinstance(result, tuple | list) else [result]
-        if any(isinstance(part, tuple | list) and part and isinstance(part[0], np.ndarray) for part in parts):
-            parts = leaves(parts)
-    while len(parts) > len(names) and parts[-1] is None:
-        parts.pop()  # of an argument that was left out, as a bias
-    gradients = dict(zip(names, parts, strict=False))
-    note = ""
-    if len(parts) != len(names):
-        note = (
-            f"backward returned {len(parts)} gradient{'s' * (len(parts) != 1)}, expected {len(names)}, in this order: "
-            f"{', '.join(names)}"
-        )
-    return gradients, note
-
-
 def as_number(part):
     """An output as an array that later calls cannot change; what is no number is left for the hygiene."""
     if isinstance(part, np.ndarray | np.generic | float | int | complex):
@@ -206,24 +214,18 @@ def as_number(part):
     return part
 
 
-def describe(x) -> str:
-    if isinstance(x, np.ndarray):
-        return f"an array of shape {x.shape}"
-    if isinstance(x, tuple | list):
-        return f"a {type(x).__name__} of {len(x)}"
-    return "None" if x is None else f"a {type(x).__name__}"
-
-
 def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem:
     """The Problem of a plain f(*inputs) -> (y, backward), with backward(dy) -> gradients of the inputs.
 
     An input may be an array, or nested tuples, lists and dictionaries of arrays. Arrays of floating-point
-    numbers are differentiated; whole numbers (ids), booleans, plain Python numbers (options) and None are
-    handed over as they are.
+    numbers are differentiated, and a list of such numbers is taken as an array; whole numbers (ids),
+    booleans, plain Python numbers (options) and None are handed over as they are.
     """
     refuse_keywords(function, "the function", "f(*inputs)")
-    flat = leaves(list(inputs))
-    paths = paths_of(list(inputs), argument_names(function, len(inputs)))
+    names = argument_names(function, len(inputs))
+    inputs = [with_arrays(x, name) for x, name in zip(inputs, names, strict=True)]
+    flat = leaves(inputs)
+    paths = paths_of(inputs, names)
     blocks, places = {}, {}
     for n, (path, x) in enumerate(zip(paths, flat, strict=True)):
         if isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f":
@@ -238,7 +240,7 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         for path, n in places.items():
             x = given[path]
             items[n] = x[()] if x.ndim == 0 else x
-        return like(list(inputs), items)
+        return like(inputs, items)
 
     def run_forward(given: dict):
         result = function(*arguments(given))
@@ -253,32 +255,28 @@ def function_problem(name: str, function: Callable, inputs: Sequence) -> Problem
         y, backward = kept
         parts = [None if d is None else d[()] if d.ndim == 0 else d for d in douts]
         result = backward(like(y, parts))
-        if result is None:
-            return named_gradients(None, list(blocks))
-        result = in_the_order_of(
-            list(inputs) if isinstance(result, tuple | list) and len(inputs) > 1 else inputs[0], result
-        )
-        # a gradient for every input in the inputs' own nesting, or for the differentiated ones alone
-        one_for_each = isinstance(result, tuple) or (isinstance(result, list) and len(inputs) > 1)
-        parts = [leaf for item in (result if one_for_each else [result]) for leaf in leaves(item)]
-        if len(parts) == len(flat):
-            return {path: parts[n] for path, n in places.items()}, ""
-        return named_gradients(tuple(parts), list(blocks))
+        return nested_gradients(result, inputs, names, places)
 
     return Problem(name, blocks, run_forward, run_backward)
 
 
-def in_the_order_of(x, result):
-    """`result` with its dictionaries in the order of those in x: a gradient belongs to a key, not to a place."""
-    if isinstance(x, dict) and isinstance(result, dict) and set(result) >= set(x):
-        return {key: in_the_order_of(item, result[key]) for key, item in x.items()}
-    if isinstance(x, tuple | list) and isinstance(result, tuple | list) and len(x) == len(result):
-        return (
-            type(result)([in_the_order_of(a, b) for a, b in zip(x, result, strict=True)])
-            if not hasattr(result, "_fields")
-            else result
-        )
-    return result
+def with_arrays(x, name: str):
+    """x with an array for each list of floating-point numbers in it. Raises UserError where none can be made."""
+    items = []
+    for leaf in leaves(x):
+        if isinstance(leaf, list) and any(isinstance(number, float) for number in flattened(leaf)):
+            try:
+                leaf = np.asarray(leaf, dtype=np.float64)
+            except ValueError:
+                raise UserError(
+                    f"{name} is a list of lists of different lengths: hand in an array, or rows of one length"
+                ) from None
+        items.append(leaf)
+    return like(x, items)
+
+
+def flattened(numbers: list) -> list:
+    return [n for item in numbers for n in (flattened(item) if isinstance(item, list) else [item])]
 
 
 def argument_names(function: Callable, count: int) -> list[str]:
@@ -290,7 +288,7 @@ def paths_of(x, names: list[str]) -> list[str]:
     """A name for every leaf: "x", "params['W']", "state[0]"."""
 
     def below(item, path: str) -> list[str]:
-        if isinstance(item, tuple | list):
+        if isinstance(item, tuple | list) and not all_numbers(item):
             return [p for k, part in enumerate(item) for p in below(part, f"{path}[{k}]")]
         if isinstance(item, dict):
             return [p for key, part in item.items() for p in below(part, f"{path}[{key!r}]")]

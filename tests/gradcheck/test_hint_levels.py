@@ -216,3 +216,128 @@ def test_every_kind_is_named_in_the_verdict_on_forward():
         assert said.startswith("forward differs from a")
         assert ("an LSTM" in said) == ("lstm" in kind)
         assert not re.search(r"\ba [aeio]|\ban [^aeiouLR]", said.partition(";")[0]), said
+
+
+# -- faults of behaviour -----------------------------------------------------------------------------------
+
+X = np.random.default_rng(2).standard_normal((3, 4))
+
+
+def keeps_its_gradient():
+    kept = []
+
+    def backward(dout, cache):
+        kept.append(2 * dout * X)
+        return sum(kept)
+
+    return lambda x: (x**2, x), backward
+
+
+def uses_what_it_kept():
+    kept = {}
+
+    def forward(x):
+        kept["x"] = x
+        return x**2, None
+
+    return forward, lambda dout, cache: 2 * dout * kept["x"]
+
+
+def writes_into_dout():
+    def backward(dout, cache):
+        dout *= 2 * cache
+        return dout + 0
+
+    return lambda x: (x**2, x), backward
+
+
+def writes_into_its_cache():
+    def backward(dout, cache):
+        dx = 2 * dout * cache
+        cache += 1
+        return dx
+
+    return lambda x: (x**2, x.copy()), backward
+
+
+def writes_into_its_input():
+    def forward(x):
+        x *= 2
+        return x + 0, None
+
+    return forward, lambda dout, cache: 2 * dout
+
+
+def writes_into_a_buffer():
+    buffer = np.zeros_like(X)
+
+    def backward(dout, cache):
+        return np.multiply(2 * dout, cache, out=buffer)
+
+    return lambda x: (x**2, x), backward
+
+
+def draws():
+    rng = np.random.default_rng(0)
+    return lambda x: (x * rng.random(), x), lambda dout, cache: dout
+
+
+def returns_a_masked_array():
+    return lambda x: (2 * x, None), lambda dout, cache: np.ma.masked_array(2 * dout)
+
+
+def returns_whole_numbers():
+    return lambda x: (x.astype(int), None), lambda dout, cache: dout
+
+
+def returns_none():
+    return lambda x: (2 * x, None), lambda dout, cache: None
+
+
+@pytest.mark.parametrize(
+    ("pair", "seen", "more"),
+    [
+        (keeps_its_gradient, "another gradient of x the second time", "are still there"),
+        (uses_what_it_kept, "the gradient of x is that of the other call", "must use its cache only"),
+        (writes_into_dout, "backward changes the gradient dout that it is given", "in-place"),
+        (writes_into_its_cache, "backward changes its cache", "a second call"),
+        (writes_into_its_input, "forward changes its input x in place", "work on a copy"),
+        (writes_into_a_buffer, "write the gradient of x into the same buffer", "make new arrays"),
+        (draws, "forward with the same inputs give two results", "fix every random choice"),
+        (returns_a_masked_array, "the gradient of x is a masked array", "return a plain array"),
+        (returns_whole_numbers, "expected floating-point numbers", "look for rounding"),
+        (returns_none, "backward returned None", "return statement"),
+    ],
+)
+def test_a_fault_of_behaviour_keeps_its_remedy_for_level_two(pair, seen, more):
+    for level in range(4):
+        report = gradcheck(pair(), X, hint=level)
+        assert report.verdict == "wrong"
+        for form, text in outputs(report).items():
+            assert seen in text, (form, level)
+            assert (more in text) == (level >= 2), (form, level)
+
+
+def test_what_is_raised_is_told_at_every_level_and_what_to_do_at_level_two():
+    def backward(dout, cache):
+        raise ValueError("sizes: 3 and 4; look for x")
+
+    remedy = "x may have more than two axes"
+    lstm = OPS["lstm"]
+
+    def needs_all(dout, cache):
+        return lstm.backward(tuple(d + 0 for d in dout), cache)
+
+    for level in range(4):
+        said = str(gradcheck((lambda x: (x, x), backward), X, hint=level))
+        assert "sizes: 3 and 4; look for x" in said
+        two_axes = gradcheck((lambda x, W, b: (x @ W + b, (x, W)), two_axes_only), kind="linear", hint=level)
+        assert "with the setting 'sequence': backward raised" in str(two_axes)
+        assert (remedy in str(two_axes)) == (level >= 2)
+        none = str(gradcheck((lstm.forward, needs_all), kind="lstm", without=[1], hint=level))
+        assert "NoneType" in none and ("put zeros in its place" in none) == (level >= 2)
+
+
+def two_axes_only(dout, cache):
+    x, W = cache
+    return dout @ W.T, x.T @ dout, dout.sum(axis=0)

@@ -11,7 +11,7 @@ import pytest
 from minis2s import nn
 from minis2s.errors import UserError
 from minis2s.functional import OPS
-from minis2s.gradcheck import Report, gradcheck
+from minis2s.gradcheck import Report, check_loss, gradcheck
 from minis2s.gradcheck.problem import Guard, Misbehaved
 from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.op import Op
@@ -75,6 +75,56 @@ def test_a_call_that_means_another_one(call, words):
     with pytest.raises(UserError) as caught:
         call()
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"hint": 4}, "hint must be 0, 1, 2 or 3, got 4"),
+        ({"hint": "a"}, "hint must be 0, 1, 2 or 3, got 'a'"),
+        ({"hint": np.zeros(2)}, "hint must be 0, 1, 2 or 3"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
+        ({"seed": "a"}, "seed must be a whole number, 0 or more, got 'a'"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"dtype": "int"}, "dtype must be np.float64, np.float32 or np.float16, got 'int'"),
+        ({"dtype": "nonsense"}, "dtype must be np.float64"),
+        ({"dtype": complex}, "dtype must be np.float64"),
+        ({"without": 3}, "without must be a list of numbers of outputs, counted from 0, as without=[1], got 3"),
+        ({"without": [-1]}, "without must be a list"),
+        ({"without": "ab"}, "without must be a list"),
+        ({"seconds": float("nan")}, "seconds must be a number above 0, as 60, got nan"),
+        ({"seconds": 0}, "seconds must be a number above 0, as 60, got 0"),
+        ({"seconds": -1}, "seconds must be a number above 0"),
+        ({"seconds": float("inf")}, "seconds must be a number above 0"),
+        ({"seconds": "a"}, "seconds must be a number above 0"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_meant(setting, words):
+    with pytest.raises(UserError) as caught:
+        gradcheck(lambda x: (2 * x, lambda d: 2 * d), np.ones(3), **setting)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    if setting.keys() <= {"seed", "seconds"}:
+        x = np.ones(2)
+        with pytest.raises(UserError):
+            check_loss(lambda: (x**2).sum(), {"x": x}, {"x": 2 * x}, **setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"seed": np.int64(3)},
+        {"dtype": "float32"},
+        {"dtype": np.float32},
+        {"without": (0,)},
+        {"without": np.array([1])},
+        {"seconds": np.float32(9)},
+    ],
+)
+def test_a_setting_that_can_be_meant(setting):
+    def function(x):
+        return (2 * x, 3 * x), lambda d: sum(k * part for k, part in zip((2, 3), d) if part is not None)
+
+    assert gradcheck(function, np.ones(3), **setting).ok
 
 
 def test_an_op_without_a_mask_inside_a_model():
@@ -259,3 +309,168 @@ def test_half_a_surrogate_pair_can_be_written(tmp_path):
     for n, text in enumerate((report.to_json(), str(report))):
         (tmp_path / f"{n}.txt").write_text(text, encoding="utf-8")
         assert "\\ud800" in (tmp_path / f"{n}.txt").read_text(encoding="utf-8")
+
+
+def test_an_error_whose_own_text_cannot_be_made():
+    class Silent(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    def backward(dout, cache):
+        raise Silent
+
+    report = gradcheck((affine, backward), kind="linear")
+    assert report.verdict == "wrong" and "backward raised Silent at line" in str(report)
+
+
+def test_a_line_outside_a_notebook_is_in_no_notebook_cell():
+    given = {}
+    exec("def double(x):\n    return 2 * x, lambda d: d[100, 3]\n", given)
+    assert "raised IndexError at line 2 of <string>: " in str(gradcheck(given["double"], np.ones((2, 3))))
+    code = compile("def double(x):\n    return 2 * x, lambda d: d[100, 3]\n", "<ipython-input-1-abc>", "exec")
+    exec(code, given)
+    assert "at line 2 of a notebook cell: " in str(gradcheck(given["double"], np.ones((2, 3))))
+
+
+# -- gradients by name -----------------------------------------------------------------------------------
+
+A, B = np.random.default_rng(1).standard_normal((2, 3, 4))
+
+
+@pytest.mark.parametrize("keys", ["xy", ("dx", "dy"), ("x", "dy")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_dictionary_is_read_by_its_keys(keys, turned):
+    """The order of its items means nothing."""
+
+    def in_a_dictionary(*gradients):
+        items = list(zip(keys, gradients, strict=True))
+        return dict(items[::-1] if turned else items)
+
+    def times(x, y):
+        return x * y, lambda d: in_a_dictionary(d * y, d * x)
+
+    def exchanged(x, y):
+        return x * y, lambda d: in_a_dictionary(d * x, d * y)
+
+    def pair_forward(x, y):
+        return x * y, (x, y)
+
+    def pair_backward(d, cache):
+        return in_a_dictionary(d * cache[1], d * cache[0])
+
+    assert gradcheck(times, A, B).ok and gradcheck((pair_forward, pair_backward), A, B).ok
+    assert [b.verdict for b in gradcheck(exchanged, A, B).blocks] == ["wrong", "wrong"]
+
+
+@pytest.mark.parametrize(
+    "names", ["x h0 c0 Wx Wh b", "dx dh0 dc0 dWx dWh db", "X h c U W bias", "dX dh dc dU dW dbias"]
+)
+def test_a_dictionary_of_a_known_kind(names):
+    """Its keys are the names of the kind, or those that forward itself has."""
+
+    def forward(X, h, c, U, W, bias, mask=None):
+        return LSTM.forward(X, h, c, U, W, bias, mask)
+
+    def backward(dout, cache):
+        return dict(reversed(list(zip(names.split(), LSTM.backward(dout, cache), strict=True))))
+
+    assert gradcheck((forward, backward), kind="lstm", fast=True).ok
+
+    def misnamed(dout, cache):
+        one, two, *others = names.split()
+        return dict(zip([two, one, *others], LSTM.backward(dout, cache), strict=True))
+
+    report = gradcheck((forward, misnamed), kind="lstm", fast=True)
+    assert {b.name for b in report.blocks if b.verdict != "right"} == {"x", "h0"}
+
+
+def test_nested_dictionaries_are_read_by_their_keys():
+    def network(x, p):
+        def backward(d):
+            return {"p": {"db": d.sum(axis=0), "dW": x.T @ d}, "x": d @ p["W"].T}
+
+        return x @ p["W"] + p["b"], backward
+
+    def of_weights(p):
+        return A @ p["W"] + p["b"], lambda d: {"db": d.sum(axis=0), "dW": A.T @ d}
+
+    weights = {"W": B.T @ A, "b": np.ones(4)}
+    assert gradcheck(network, A, weights).ok and gradcheck(of_weights, weights).ok
+
+
+def test_a_key_that_names_no_argument():
+    def times(keys):
+        return lambda x, y: (x * y, lambda d: dict(zip(keys, (d * y, d * x, d), strict=False)))
+
+    report = gradcheck(times("qr"), A, B)
+    assert report.verdict == "wrong" and report.causes == []
+    assert (
+        "backward returned a dictionary with the unknown keys 'q', 'r': expected the keys 'x', 'y', or 'dx', 'dy'"
+        in str(report)
+    )
+    missing = gradcheck(times("x"), A, B)
+    assert {b.name: b.verdict for b in missing.blocks} == {"x": "right", "y": "missing"}
+    assert "backward returned no gradient of y" in str(missing)
+    assert gradcheck(times("xyz"), A, B).ok  # more than was asked for
+    nameless = gradcheck(lambda *x: (x[0] * x[1], lambda d: {"x": d * x[1], "y": d * x[0]}), A, B)
+    assert "expected a tuple in the order of the inputs" in str(nameless)
+
+
+# -- inputs ----------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_numbers_is_an_array():
+    def times(x, y):
+        return x * y, lambda d: (d * y, (d * x).sum(axis=0))
+
+    assert gradcheck(lambda x: (2 * x, lambda d: 2 * d), [1.0, 2.0]).ok
+    report = gradcheck(times, A, [1.0, 2.0, 3, 4.0])
+    assert report.ok and [b.name for b in report.blocks] == ["x", "y"]
+    assert gradcheck(lambda p: (p["w"] ** 2, lambda d: {"w": 2 * d * p["w"]}), {"w": [[1.0], [2.0]]}).ok
+    taken = []
+    gradcheck(lambda x, ids: (taken.append(ids) or 2 * x, lambda d: (2 * d, None)), A, [1, 2])
+    assert taken[0] == [1, 2]  # whole numbers are handed over as they are
+    with pytest.raises(UserError, match="x is a list of lists of different lengths"):
+        gradcheck(lambda x: (x, None), [[1.0], [1.0, 2.0]])
+
+
+def test_errors_of_shapes_say_what_the_kind_hands_in():
+    def batch_first(x, h0, c0, Wx, Wh, b):
+        h = h0
+        for t in range(x.shape[1]):
+            h = np.tanh(x[:, t] @ Wx + h @ Wh + b)
+        return (h, h, h), None
+
+    def failing(dout, cache):
+        raise ValueError
+
+    def of_rows(logits, targets):
+        N, V = logits.shape
+        return logits.sum(), None
+
+    report = str(gradcheck((batch_first, LSTM.backward), kind="lstm"))
+    assert "forward raised ValueError" in report
+    assert "kind 'lstm' hands in, time first: x (T, B, D) = (4, 3, 5), h0 (B, H) = (3, 2)" in report
+    report = str(gradcheck((of_rows, LSTM.backward), kind="cross_entropy"))
+    assert "hands in, time first: logits (T, B, V) = (4, 3, 9), targets (T, B) = (4, 3)" in report
+    # with inputs of one's own nothing is handed in, and in backward nothing is said of it
+    assert "hands in" not in str(gradcheck((batch_first, LSTM.backward), *np.ones((2, 3, 3))))
+    assert "hands in" not in str(gradcheck((affine, failing), kind="linear"))
+
+
+@pytest.mark.parametrize("options", [{"kind": "linear"}, {}])
+def test_a_backward_of_other_arguments(options):
+    inputs = () if options else (np.ones((2, 3)), np.ones((3, 4)), np.ones(4))
+
+    def said(backward) -> str:
+        return str(gradcheck((affine, backward), *inputs, **options))
+
+    order = "backward is called as backward(dout, cache), the upstream gradient first; this one takes "
+    assert order + "(cache): give it these two parameters" in said(lambda cache: affine_back(1, cache))
+    assert order + "(cache, dout): exchange the two" in said(lambda cache, dout: affine_back(dout, cache))
+    three = said(lambda dh, dc, cache: affine_back(dh, cache))
+    assert order + "(dh, dc, cache): give it these two parameters; dout is a tuple" in three
+    assert order not in said(lambda d, c: affine_back(c, d))
+    assert order not in said(lambda dout, cache, more=1: affine_back(dout, cache) / more)
+    misnamed = gradcheck((affine, lambda cache, dout: affine_back(cache, dout)), *inputs, **options)
+    assert misnamed.ok  # a name is no fault

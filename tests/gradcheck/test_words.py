@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,17 +156,17 @@ def test_a_line_of_a_step():
 
 def test_no_known_mistake_is_said():
 
-    def noise(shape):
+    def noise(shape):  # to be multiplied with, so that backward is linear in dout
         return np.random.default_rng(0).standard_normal(shape)
 
     op = OPS["linear"]
-    report = gradcheck(changed(op, lambda g: [g[0], g[1] + noise(g[1].shape), g[2]]), kind="linear")
+    report = gradcheck(changed(op, lambda g: [g[0], g[1] * noise(g[1].shape), g[2]]), kind="linear")
     assert report.causes == [] and "no known single mistake gives these numbers" in report.why()
     assert "Only the gradient of W is wrong: look at the lines that it alone needs" in report.why()
     assert "Two mistakes at once look like this too" in report.why()
     assert "why:" in str(report) and report.hints(2)[1] == report.why()
     assert "No known single mistake" in report._repr_html_()
-    two = gradcheck(changed(op, lambda g: [g[0], g[1] + noise(g[1].shape), g[2] + noise(6)]), kind="linear")
+    two = gradcheck(changed(op, lambda g: [g[0], g[1] * noise(g[1].shape), g[2] * noise(6)]), kind="linear")
     assert "Look first at the gradient of" in two.why() and "which is farthest off" in two.why()
     assert f"gradient of {two.worst.name}, " in two.why() and "shares with x, which is right" in two.why()
 
@@ -299,3 +300,31 @@ def test_both_values_have_the_same_number_of_digits():
     got, expected = re.search(r"backward says (\S+), differences say (\S+)", str(report)).groups()
     assert (got, expected) == ("2.580000000", "2.576400000")
     assert ">2.580000<" in report._repr_html_() and ">2.576400<" in report._repr_html_()
+
+
+# -- where -----------------------------------------------------------------------------------------------
+
+
+def test_where_several_weights_are_wrong():
+    wrong = [wrong_block(name) for name in ("Wx", "Wh", "b")]
+    one = Report("f", "lstm", wrong[:1], place=Place("dWx"))
+    assert one.where() == (
+        "only the gradient of a weight, dWx, is wrong; everything that leads to it is right"
+    )
+    several = Report("f", "lstm", wrong, place=Place("dWx", others=("dWh", "db")))
+    assert several.where() == (
+        "the gradients of the weights dWx, dWh and db are wrong; everything that leads to them is right"
+    )
+    assert replace(several, hint=0).where() == ""
+
+
+def test_numbers_are_called_right_only_where_all_are():
+    behaves = Finding("hygiene", False, "backward changes its cache", "aliased", "dh")
+    for verdict, said in (
+        ("right", "the numbers are right; the fault lies where dh is made"),
+        ("cannot tell", "the fault lies where dh is made"),
+        ("vacuous", "the fault lies where dh is made"),
+    ):
+        report = Report("f", "", [Block("x", "right"), Block("y", verdict)], [behaves], Place("dh"))
+        assert report.where() == said
+    assert Report("f", "", [], [behaves], Place("dh")).where() == "the fault lies where dh is made"
