@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,34 @@ def compiled(path: Path) -> CodeType:
         source = file.read()
     if b"\0" in source:
         raise UserError(f"{path} is no Python text: save the file again as UTF-8")
+    refuse_other_encodings(path, source)
     try:
         return compile(source, str(path), "exec", dont_inherit=True)
     except SyntaxError as error:
         raise UserError(f"{path} is not right Python: {syntax(error)}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path} is not right Python: {one_line(error)}") from None
+
+
+def refuse_other_encodings(path: Path, source: bytes) -> None:
+    """Raises UserError where the bytes are not in the encoding that the file says, UTF-8 if it says none.
+
+    `compile` lets wrong bytes in comments pass, and may lose the lines around them.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    except (
+        SyntaxError
+    ):  # the first lines are not UTF-8, or name an encoding that there is not: `compile` says that
+        encoding = "utf-8"
+    try:
+        source.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        name = "UTF-8" if encoding.startswith("utf-8") else encoding
+        raise UserError(
+            f"{path}, line {line}: not {name} text (byte 0x{source[error.start]:02x}): save the file again as UTF-8"
+        ) from None
 
 
 def syntax(error: SyntaxError) -> str:

@@ -172,9 +172,14 @@ def nothing_there(module: ModuleType, found: Found, kind: str | None) -> str:
         name for name, value in vars(module).items()
         if isinstance(value, type) and callable(getattr(value, "forward", None)) and not ours(value)
     ]  # fmt: skip
+    plain = [
+        n for n, v in vars(module).items() if isinstance(v, FunctionType) and not ours(v) and n[:1] != "_"
+    ]
     more = f"; it has {', '.join(n for n in found.pairs if n)}" if any(found.pairs) else ""
     if classes:
         more += f"; the methods of the class {classes[0]} are not functions: write functions that call them"
+    elif plain and not any(found.pairs):
+        more += f"; a function f(x, W) -> (y, backward) is checked in Python: gradcheck({plain[0]}, x, W)"
     return f"nothing to check was found; looked for functions {looked}{more}"
 
 

@@ -373,7 +373,28 @@ def test_no_python():
     Path("wide.py").write_bytes("x = 1\n".encode("utf-16"))
     refused("is no Python text", "wide.py")
     Path("latin.py").write_bytes("x = 1\ny = 'größer'\n".encode("latin-1"))
-    refused("latin.py is not right Python: line 2: (unicode error) 'utf-8' codec can't decode", "latin.py")
+    refused("latin.py, line 2: not UTF-8 text (byte 0xf6): save the file again as UTF-8", "latin.py")
+
+
+@pytest.mark.parametrize("line", [1, 4])
+def test_a_comment_that_is_not_utf_8(line):
+    """`compile` would let it pass."""
+    lines = LINEAR.splitlines()
+    lines.insert(line - 1, "# größer")
+    Path("latin.py").write_bytes("\n".join(lines).encode("latin-1"))
+    refused(f"latin.py, line {line}: not UTF-8 text (byte 0xf6)", "latin.py")
+    Path("latin.py").write_bytes("\n".join(["# -*- coding: latin-1 -*-", *lines]).encode("latin-1"))
+    assert run("latin.py").code == 0  # it says what it is
+    Path("latin.py").write_bytes(b"# -*- coding: klingon -*-\n")
+    refused("latin.py is not right Python: unknown encoding: klingon", "latin.py")
+
+
+def test_a_function_with_its_own_backward_is_for_python():
+    said = "a function f(x, W) -> (y, backward) is checked in Python: gradcheck(product, x, W)"
+    refused(said, write("def product(x, W):\n    return x @ W, lambda d: (d @ W.T, x.T @ d)\n"))
+    assert said not in refused(
+        "there is tanh_forward but no tanh_backward", write(TANH.split("def tanh_b")[0])
+    )
 
 
 def test_a_syntax_error():
