@@ -851,6 +851,41 @@ def test_a_mistake_around_a_softmax_is_found(function, kind, check, said):
     assert_named(properties(function, kind), check, said)
 
 
+def test_a_loss_that_is_no_scalar():
+    """Its shape is told, and no mistake is guessed from the brackets around its number."""
+    scalar = cross_entropy_with()
+
+    def in_brackets(*args):
+        loss, cache = scalar(*args)
+        return np.array([loss]), cache
+
+    (finding,) = wrong(properties(in_brackets, "cross_entropy"))
+    assert finding.check == "value"
+    assert finding.says == "the loss must be a scalar (shape ()), got shape (1,)"
+
+    def of_tokens(logits, targets, mask=None):
+        return surprise(logits, targets), None
+
+    findings = properties(of_tokens, "cross_entropy")
+    (finding,) = wrong(findings)
+    assert finding.says == "the loss must be a scalar (shape ()), got shape (4, 3)"
+    assert "the loss is no scalar, it has shape (4, 3)" in {f.says for f in findings if f.ok is None}
+    # in brackets a wrong number is still a wrong number
+    padded = cross_entropy_with("padding")
+    both = wrong(properties(lambda *args: (np.array([padded(*args)[0]]), None), "cross_entropy"))
+    assert {"value", "mean over real tokens", "padding content"} <= {f.check for f in both}
+
+
+def test_findings_show_as_one_line_each():
+    findings = properties(F.lstm.forward, "lstm")
+    assert isinstance(findings, list) and len(findings) > 5
+    for shown in (str(findings), repr(findings)):
+        lines = shown.splitlines()
+        assert len(lines) == len(findings) and all(line.startswith("ok ") for line in lines)
+    no_model = properties(object(), "model")
+    assert str(no_model).startswith("not judged questions: the model cannot be asked")
+
+
 def test_a_right_cross_entropy_passes():
     assert wrong(properties(cross_entropy_with(), "cross_entropy")) == []
 

@@ -12,7 +12,7 @@ import inspect
 
 from minis2s.gradcheck.properties import behaviour, chance, decoding, padding
 from minis2s.gradcheck.properties.clipping import accumulation_properties, clip_properties
-from minis2s.gradcheck.properties.finding import Finding, Inquiry
+from minis2s.gradcheck.properties.finding import Finding, Findings, Inquiry
 from minis2s.gradcheck.properties.inside import Case
 from minis2s.gradcheck.properties.operations import QUESTIONS, SCORES, softmax_properties
 from minis2s.gradcheck.properties.optimizer import KINDS as OPTIMIZERS
@@ -43,6 +43,8 @@ ALIASES = {"softmax": "masked_softmax", "clip_global_norm": "clip"}
 
 def properties(subject, kind: str | None = None, *, seed: int = 0, **options) -> list[Finding]:
     """Ask everything that can be asked about the forward pass of `subject`; one Finding a property.
+
+    The list prints as one line for each.
 
     kind, which is guessed where it can be (a model; an Op by its name; a function or class by its name):
         "model"                                     a Seq2Seq, or what behaves like one
@@ -108,7 +110,7 @@ def model_properties(
     try:
         case = Case(model, seed=seed, batch=batch, source_size=source_size, target_size=target_size)
     except (AttributeError, TypeError) as error:
-        return [Finding("questions", None, f"the model cannot be asked: {error}")]
+        return Findings([Finding("questions", None, f"the model cannot be asked: {error}")])
     with case:
         for checks in (padding.CHECKS, behaviour.CHECKS, chance.CHECKS, decoding.CHECKS):
             for name, check in checks.items():

@@ -1,5 +1,7 @@
 """Properties of softmax cross-entropy: the mean over real tokens, and finite for any logits."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minis2s.gradcheck.properties.behaviour import surprise
@@ -14,6 +16,20 @@ def cross_entropy_questions(f: Subject):
     mask = np.ones((T, B), dtype=bool)
     mask[3:, 1] = mask[1:, 2] = False
     masks = takes(f.function, 3)
+
+    def loss_of(*args) -> np.ndarray:
+        """The loss; as a scalar also where it came with shape (1,), which only `value` tells."""
+        loss = f(*args)
+        return loss.reshape(()) if loss.size == 1 else loss
+
+    def of_a_scalar(question: Callable[[], Finding]) -> Callable[[], Finding]:
+        """The question, not asked where there are several losses: `value` tells that."""
+
+        def asked() -> Finding:
+            shape = loss_of(logits, targets).shape
+            return unjudged(f"the loss is no scalar, it has shape {shape}") if shape else question()
+
+        return asked
 
     def guesses(s: np.ndarray, m: np.ndarray) -> Guesses:
         p = np.exp(-s)
@@ -51,6 +67,8 @@ def cross_entropy_questions(f: Subject):
         everything = np.ones((T, B), dtype=bool)
         s = surprise(logits, targets)
         loss = f(logits, targets)
+        if loss.shape != ():
+            return failed(f"the loss must be a scalar (shape ()), got shape {loss.shape}", "forward", "loss")
         if not differ(loss, s.mean()):
             return passed("the loss is the mean of -log p(target)")
         words = f"the loss must be the mean of -log p(target), {number(s.mean())}, got {loss}"
@@ -68,7 +86,7 @@ def cross_entropy_questions(f: Subject):
     def real_tokens() -> Finding:
         if not masks:
             return unjudged("the function takes no mask")
-        s, loss = surprise(logits, targets), f(logits, targets, mask)
+        s, loss = surprise(logits, targets), loss_of(logits, targets, mask)
         if not differ(loss, s[mask].mean()):
             return passed("with a mask the loss is the mean over the real tokens")
         words = (
@@ -80,9 +98,9 @@ def cross_entropy_questions(f: Subject):
     def content() -> Finding:
         if not masks:
             return unjudged("the function takes no mask")
-        loss = f(logits, targets, mask)
+        loss = loss_of(logits, targets, mask)
         other = np.where(mask[..., None], logits, 10 * f.draw(T, B, V))
-        moved = gap(f(other, np.where(mask, targets, (targets + 1) % V), mask), loss)
+        moved = gap(loss_of(other, np.where(mask, targets, (targets + 1) % V), mask), loss)
         if moved > 1e-9:
             return failed(
                 f"what stands at padded steps must not matter, it moves the loss by {number(moved)}",
@@ -92,7 +110,7 @@ def cross_entropy_questions(f: Subject):
         return passed("what stands at padded steps does not matter")
 
     def equal_logits() -> Finding:
-        loss = f(np.full((T, B, V), 0.7), targets)
+        loss = loss_of(np.full((T, B, V), 0.7), targets)
         if differ(loss, np.log(V)):
             return failed(
                 f"equal logits must give ln {V} = {number(np.log(V))}, got {loss}", "forward", "loss"
@@ -100,7 +118,7 @@ def cross_entropy_questions(f: Subject):
         return passed(f"equal logits give ln {V}")
 
     def large() -> Finding:
-        loss = f(logits + 1000, targets)
+        loss = loss_of(logits + 1000, targets)
         if not np.isfinite(loss):
             return failed(
                 f"logits of 1000 must give a finite loss, got {loss}: exp overflows; subtract the "
@@ -108,13 +126,13 @@ def cross_entropy_questions(f: Subject):
                 "forward",
                 "max",
             )
-        if differ(loss, f(logits, targets)):
+        if differ(loss, loss_of(logits, targets)):
             return failed(
                 f"adding 1000 to all logits must change nothing, the loss moves to {loss}", "forward", "max"
             )
         apart = np.zeros((1, 1, 2))
         apart[..., 0] = 1000
-        loss = f(apart, np.array([[1]]))
+        loss = loss_of(apart, np.array([[1]]))
         if differ(loss, 1000.0):
             why = "the logarithm of a softmax that has rounded to 0; take logits - max - log(sum)"
             if np.isfinite(loss):
@@ -131,7 +149,7 @@ def cross_entropy_questions(f: Subject):
     def nothing_real() -> Finding:
         if not masks:
             return unjudged("the function takes no mask")
-        loss = f(logits, targets, np.zeros((T, B), dtype=bool))
+        loss = loss_of(logits, targets, np.zeros((T, B), dtype=bool))
         if not np.isfinite(loss) or loss != 0:
             return failed(
                 f"a batch without any real token must have the loss 0, got {loss}", "normalization", "mean"
@@ -139,9 +157,9 @@ def cross_entropy_questions(f: Subject):
         return passed("a batch without any real token has the loss 0")
 
     yield "value", value
-    yield "mean over real tokens", real_tokens
-    yield "padding content", content
-    yield "equal logits, ln V", equal_logits
-    yield "large logits", large
-    yield "no real token", nothing_real
+    yield "mean over real tokens", of_a_scalar(real_tokens)
+    yield "padding content", of_a_scalar(content)
+    yield "equal logits, ln V", of_a_scalar(equal_logits)
+    yield "large logits", of_a_scalar(large)
+    yield "no real token", of_a_scalar(nothing_real)
     yield "hygiene", lambda: hygiene(f, logits, targets)

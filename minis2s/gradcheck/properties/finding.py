@@ -27,6 +27,15 @@ def unjudged(says: str) -> Finding:
     return Finding("", None, says)
 
 
+class Findings(list[Finding]):
+    """A list of findings that shows itself with one line for each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    __repr__ = __str__
+
+
 class Inquiry:
     """Asks questions about one subject and collects the findings, in the order asked.
 
@@ -38,7 +47,7 @@ class Inquiry:
         self.subject = subject
         self.cause = cause  # of an error
         self.guard = Guard(seconds)
-        self.findings: list[Finding] = []
+        self.findings = Findings()
         self.errors: dict[str, str] = {}  # sentence -> the check that met it first
 
     def ask(self, check: str, question: Callable[[], Finding]) -> Finding:
