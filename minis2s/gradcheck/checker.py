@@ -21,6 +21,7 @@ from minis2s.gradcheck.misuse import (
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.places import place_from_blocks
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem
+from minis2s.gradcheck.repeats import changing, from_call_to_call
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, out_and_cache, values_of
@@ -115,6 +116,10 @@ class Checker:
         blocks = judge(
             run, oracle, self.rng(3), fast=self.fast if fast is None else fast, witness=not self.fast
         )
+        if any(b.verdict == WRONG for b in blocks.values()) and not any(f.ok is False for f in run.findings):
+            given = {name: x.astype(self.dtype) for name, x in problem.blocks.items()}
+            unsteady = from_call_to_call(problem, self.guard, given, run.douts, run.gradients)
+            run.findings += [changing(unsteady)] if unsteady else []
         return run, oracle, blocks
 
     def check_problem(self, problem: Problem) -> Report:

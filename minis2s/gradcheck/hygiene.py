@@ -11,7 +11,7 @@ import numpy as np
 from minis2s.gradcheck.causes import Finding, fault, remark
 from minis2s.gradcheck.differences import EPS
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem, arrays_inside, copied
-from minis2s.gradcheck.repeats import called_again, memory_shared, one_buffer
+from minis2s.gradcheck.repeats import called_again, changing, from_call_to_call, memory_shared, one_buffer
 from minis2s.gradcheck.run import (
     Run,
     as_float,
@@ -19,9 +19,12 @@ from minis2s.gradcheck.run import (
     call_forward,
     check_out,
     comparable,
+    floor_of,
     keep,
     same,
 )
+
+FAR = 1e-4  # of the largest entry: what one rounding error moves so far could not be judged by its rounding
 
 
 def given_gradients(problem: Problem, guard: Guard) -> Run:
@@ -111,7 +114,8 @@ def run_with_hygiene(
     if shared is not None and not any(f.ok is False for f in findings):
         findings.append(shared)
 
-    findings += called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
+    again = called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
+    findings += again
     computed = {g.dtype for g in gradients.values()} | {o.dtype for o in outs if o.dtype.kind == "f"}
     coarsest = max(computed | {np.dtype(dtype)}, key=lambda d: np.finfo(d).eps)
     if dtype == np.float64 and coarsest.itemsize < 8:
@@ -124,7 +128,14 @@ def run_with_hygiene(
     # a mistake of calculus in float16 is no smaller than in float32; only the rounding is larger
     precision = np.dtype(np.float32 if coarsest.itemsize < 8 else np.float64)
     eps = max(EPS, float(np.finfo(coarsest).eps))
-    rounding = rounding_of(problem, guard, blocks, douts, gradients, rng, eps)
+    rounding, jumps = rounding_of(problem, guard, blocks, douts, gradients, rng, eps)
+    unsteady = []
+    if jumps or any(
+        f.ok is False for f in again
+    ):  # is it the same where neither inputs nor cache were touched?
+        unsteady = from_call_to_call(problem, guard, blocks, douts, gradients)
+        if unsteady and not any(f.ok is False for f in findings):
+            findings.append(changing(unsteady))
     if not any(f.ok is False for f in findings):
         # several calls were made since: a buffer that only some of them use shows now, too
         overwritten = [
@@ -142,12 +153,30 @@ def run_with_hygiene(
         for name in missing
         if isinstance(raw.get(name), np.ndarray) and raw[name].dtype.kind == "f"
     }
-    return Run(outs, douts, gradients, missing, misshapen, findings, rounding, precision)
+    floor = {name: floor_of(g, eps) for name, g in gradients.items() if name in unsteady}
+    jumps = {name: there for name, there in jumps.items() if name not in unsteady}
+    return Run(
+        outs,
+        douts,
+        gradients,
+        missing,
+        misshapen,
+        findings,
+        rounding | floor,
+        precision,
+        frozenset(unsteady),
+        jumps,
+    )
 
 
-def rounding_of(problem, guard, blocks, douts, gradients, rng, eps: float) -> dict[str, float]:
-    """How far the gradients move when every input is moved by about one rounding error, eps."""
-    moved = dict.fromkeys(gradients, 0.0)
+def rounding_of(
+    problem, guard, blocks, douts, gradients, rng, eps: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """How far the gradients move when every input is moved by about one rounding error, eps.
+
+    Second: of the gradients that move so far that nothing could be told, the entries that do: (bool arrays).
+    """
+    moved = {name: np.zeros(g.shape) for name, g in gradients.items()}
     for _ in range(2):
         jittered = {
             name: (x * (1 + eps * rng.choice([-1, 1], x.shape))).astype(x.dtype) for name, x in blocks.items()
@@ -161,10 +190,13 @@ def rounding_of(problem, guard, blocks, douts, gradients, rng, eps: float) -> di
             continue  # an input on the border of the domain, as a probability of 1: the floor must do
         for name, g in gradients.items():
             other = as_float(raw.get(name), g)
-            if other.shape == g.shape and np.isfinite(other).all() and g.size:
-                moved[name] = max(moved[name], float(np.abs(other - g).max()))
-    floor = {name: 4 * eps * float(np.abs(g).max(initial=0)) for name, g in gradients.items()}
-    return {name: max(moved[name], floor[name] if np.isfinite(floor[name]) else 0.0) for name in gradients}
+            if other.shape == g.shape and np.isfinite(other).all() and np.isfinite(g).all():
+                moved[name] = np.maximum(moved[name], np.abs(other - g))
+    far = {name: moved[name] > FAR * float(np.abs(g).max(initial=0)) for name, g in gradients.items()}
+    rounding = {
+        name: max(float(moved[name].max(initial=0)), floor_of(g, eps)) for name, g in gradients.items()
+    }
+    return rounding, {name: there for name, there in far.items() if there.any()}
 
 
 def judge_by_noise(problem: Problem, guard: Guard, run: Run, noise: float, rng: np.random.Generator) -> None:
@@ -182,4 +214,4 @@ def judge_by_noise(problem: Problem, guard: Guard, run: Run, noise: float, rng: 
     moves = [g * problem.blocks[name] for name, g in run.gradients.items() if np.isfinite(g).all()]
     reach = float(np.sqrt(sum((m.astype(np.float64) ** 2).sum() for m in moves)))
     eps = min(single, max(EPS, 8 * noise / reach)) if reach > 0 else single
-    run.rounding = rounding_of(problem, guard, problem.blocks, run.douts, run.gradients, rng, eps)
+    run.rounding, _ = rounding_of(problem, guard, problem.blocks, run.douts, run.gradients, rng, eps)

@@ -11,10 +11,19 @@ import numpy as np
 
 from minis2s.gradcheck.causes import Note
 from minis2s.gradcheck.differences import EPS, unit_direction
-from minis2s.gradcheck.kinks import BETWEEN, OUTSIDE, at_kink, look_for_kinks, may_be_a_kink, right_beside
+from minis2s.gradcheck.kinks import (
+    BETWEEN,
+    NONE,
+    OUTSIDE,
+    SOME,
+    at_kink,
+    look_for_kinks,
+    may_be_a_kink,
+    right_beside,
+)
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import TooSlow
-from minis2s.gradcheck.run import Run
+from minis2s.gradcheck.run import Run, floor_of
 from minis2s.gradcheck.verdict import (
     KINK,
     MISSING,
@@ -51,9 +60,11 @@ def judge(
             blocks[name] = Block(name, VACUOUS, notes=(Note("it has no entries"),))
         else:
             try:
+                step_off_kinks(name, run, oracle)
                 blocks[name] = (judge_direction if fast else judge_entries)(name, run, oracle, rng)
             except TooSlow as error:  # what was judged before stands
                 blocks[name] = Block(name, UNCLEAR, notes=(Note(f"not measured: {error}"),))
+            blocks[name] = unsteady(blocks[name], run)
     for name, block in blocks.items():
         if not witness or block.verdict not in (RIGHT, WRONG) or not np.isfinite(run.gradients[name]).all():
             continue
@@ -63,6 +74,28 @@ def judge(
         except TooSlow:  # a witness more or less
             break
     return blocks
+
+
+def unsteady(block: Block, run: Run) -> Block:
+    """Of a gradient that is another one from call to call, no number is right."""
+    if block.name not in run.changing or block.verdict == WRONG:
+        return block
+    note = Note("backward gives other numbers from call to call; these are those of its first call")
+    return dataclasses.replace(block, verdict=UNCLEAR, notes=(note,))
+
+
+def step_off_kinks(name: str, run: Run, oracle: Oracle) -> None:
+    """Where a gradient jumps at the inputs themselves because they sit on a kink, the jump is no rounding."""
+    if name not in run.jumps or not may_be_a_kink(oracle, run.gradients[name]):
+        return
+    got = run.gradients[name]
+    scale = float(np.abs(got).max())
+    indices = [tuple(map(int, index)) for index in np.argwhere(run.jumps[name])[:SOME]]
+    for index in indices:
+        oracle.along(name, index)  # finds the displacement that fits there
+        if at_kink(name, index, float(got[index]), scale, oracle) == NONE:
+            return
+    run.rounding[name] = floor_of(got, EPS)
 
 
 def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generator) -> Block:

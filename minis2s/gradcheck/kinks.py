@@ -110,7 +110,8 @@ def look_for_kinks(
         return block
     for index in on_kinks:
         expected[index] = got[index]
-    note = f"{len(on_kinks)} entries sit on a kink, where the slopes to the left and right differ: any value between is right"
+    sit = f"{len(on_kinks)} entries sit" if len(on_kinks) > 1 else "1 entry sits"
+    note = f"{sit} on a kink, where the slopes to the left and right differ: any value between is right"
     settled = compared(block.name, got, expected, noise, run)
     if settled.verdict == RIGHT:
         settled.verdict = KINK

@@ -87,8 +87,11 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
     problem.put(blocks)  # a layer's weights are no state: backward may read them
     names = differing(call_backward(problem, guard, copied(douts), cache)[0])
     if names and not any(f.ok is False for f in found):
+        unsteady = from_call_to_call(problem, guard, blocks, douts, gradients)
         found.append(
-            fault(
+            changing(unsteady)
+            if unsteady
+            else fault(
                 f"after another forward call the gradient of {', '.join(names)} is that of the other call: backward must use "
                 "its cache only, nothing that is kept between calls",
                 "stale cache",
@@ -96,6 +99,22 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
             )
         )
     return found
+
+
+def from_call_to_call(problem, guard, blocks, douts, gradients) -> list[str]:
+    """The blocks of which another forward and backward pass at the same inputs gives another gradient."""
+    _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
+    raw, _ = call_backward(problem, guard, copied(douts), cache)
+    return [name for name, g in gradients.items() if not same(g, as_float(raw.get(name), g))]
+
+
+def changing(names: list[str]) -> Finding:
+    """The fault that goes with `from_call_to_call`."""
+    says = (
+        f"the gradient of {', '.join(names)} changes from call to call at the same inputs: backward must keep nothing, "
+        "and count nothing, between calls"
+    )
+    return fault(says, "not cleared", f"d{names[0].rpartition('.')[2]}")
 
 
 def one_buffer(names: list[str]) -> Finding:

@@ -4,7 +4,7 @@
 and `comparable` look at what it returned: types, shapes, dtypes, nan.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class Run:
     findings: list[Finding]
     rounding: dict[str, float]  # per block, how far one rounding error of the inputs moves its gradient
     dtype: np.dtype  # the precision in which the code computed
+    changing: frozenset[str] = frozenset()  # blocks whose gradients are others from call to call
+    jumps: dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # where one rounding error moves a gradient far
     noisy: bool = False  # float64 comes out, with more noise in it than float64 has
 
 
@@ -123,3 +127,9 @@ def as_float(value, like: np.ndarray) -> np.ndarray:
         return np.array(value, dtype=like.dtype)
     except (TypeError, ValueError):
         return np.zeros(0)
+
+
+def floor_of(gradient: np.ndarray, eps: float) -> float:
+    """The least rounding that a gradient may have."""
+    floor = 4 * eps * float(np.abs(gradient).max(initial=0))
+    return floor if np.isfinite(floor) else 0.0
