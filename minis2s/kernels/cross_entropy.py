@@ -38,7 +38,7 @@ BACKWARD = Kernel(
     "T dlogit",
     """
     // surprise = -sum_v target_distribution * log softmax(logits)
-    T wanted = smoothing / size + (column == target ? 1 - smoothing : T(0));
+    T wanted = smoothing / size + (column == target ? T(1 - smoothing) : T(0));
     dlogit = (prob - wanted) * dsurprise;
     """,
 )

@@ -20,7 +20,8 @@ FORWARD_AFTER = Kernel(
     zh_n_biased = zh_n + bh_n;
     gate_n = tanh(gate_n + gate_r * zh_n_biased);
     // h = (1 - u) * n + u * h_prev = n + u * (h_prev - n)
-    h = real ? gate_n + gate_u * (h_prev - gate_n) : h_prev;
+    T h_new = gate_n + gate_u * (h_prev - gate_n);
+    h = real ? h_new : h_prev;
     """,
 )
 
@@ -45,7 +46,8 @@ CANDIDATE_BEFORE = Kernel(
     // n = tanh(zx_n + (r * h_prev) Wh_n + bh_n)
     gate_n = tanh(gate_n + zrh_n);
     // h = (1 - u) * n + u * h_prev = n + u * (h_prev - n)
-    h = real ? gate_n + gate_u * (h_prev - gate_n) : h_prev;
+    T h_new = gate_n + gate_u * (h_prev - gate_n);
+    h = real ? h_new : h_prev;
     """,
 )
 
@@ -59,7 +61,7 @@ BACKWARD_AFTER = Kernel(
     // where the step is padding, h was handed on: so is its gradient
     T dh = real ? dh_all : T(0);
     // h = (1 - u) * n + u * h_prev
-    dh_carried = real ? dh_all * gate_u : dh_all;
+    dh_carried = real ? T(dh_all * gate_u) : dh_all;
     dzx_u = dh * (h_prev - gate_n) * gate_u * (1 - gate_u);
     // n = tanh(zx_n + r * zh_n)
     T dz_n = dh * (1 - gate_u) * (1 - gate_n * gate_n);
@@ -81,7 +83,7 @@ CANDIDATE_BACKWARD = Kernel(
     // where the step is padding, h was handed on: so is its gradient
     T dh = real ? dh_all : T(0);
     // h = (1 - u) * n + u * h_prev
-    dh_carried = real ? dh_all * gate_u : dh_all;
+    dh_carried = real ? T(dh_all * gate_u) : dh_all;
     dzx_u = dh * (h_prev - gate_n) * gate_u * (1 - gate_u);
     // n = tanh(zx_n + (r * h_prev) Wh_n + bh_n)
     dzx_n = dh * (1 - gate_u) * (1 - gate_n * gate_n);

@@ -23,9 +23,10 @@ FORWARD = Kernel(
     T c_new = gate_f * c_prev + gate_i * gate_g;
     // h = o * tanh(c)
     tanh_c = tanh(c_new);
+    T h_new = gate_o * tanh_c;
     // where the step is padding, both are handed on
     c = real ? c_new : c_prev;
-    h = real ? gate_o * tanh_c : h_prev;
+    h = real ? h_new : h_prev;
     """,
 )
 
@@ -48,7 +49,7 @@ BACKWARD = Kernel(
     dz_f = dc_real * c_prev * gate_f * (1 - gate_f);
     dz_o = dh * tanh_c * gate_o * (1 - gate_o);
     dz_g = dc_real * gate_i * (1 - gate_g * gate_g);
-    dc = real ? dc_all * gate_f : dc_all;
+    dc = real ? T(dc_all * gate_f) : dc_all;
     """,
 )
 
