@@ -25,6 +25,25 @@ from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WR
 
 HINTS = 3  # levels: where, what kind, the formula
 DIFFERS, NOT_ASKED = "differs", "not asked"  # of forward; or RIGHT
+NAMED = 4  # weights beside the first one, at most; of more the number
+
+
+def where_in_weights(place: Place) -> str:
+    """Where all is right but weights: one sentence on a place of them, and the others that are wrong as well."""
+    if not place.others:
+        return f"only the gradient of a weight, {place}, is wrong; everything that leads to it is right"
+    more = len(place.others) - NAMED
+    names = [str(place), *map(gradient_of, place.others[:NAMED]), *([f"{more} more"] if more > 0 else [])]
+    # of a model only what leads to the first one was looked at
+    them = f"the gradient of {place.layer}.{place.node[1:]}" if place.layer else "them"
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"the gradients of the weights {listed} are wrong; everything that leads to {them} is right"
+
+
+def gradient_of(block: str) -> str:
+    """ "dW of decoder.out" for the block "decoder.out.W"."""
+    path, _, name = block.rpartition(".")
+    return f"d{name} of {path}" if path else f"d{name}"
 
 
 @dataclass
@@ -119,17 +138,8 @@ class Report:
         if self.place.guessed:
             return where_by_blocks(self, self.place)
         if node.startswith(("dW", "db", "dv")) and node != "dvalues":
-            return self.where_in_weights(self.place)
+            return where_in_weights(self.place)
         return f"going backward from the loss, {self.place} is the first gradient that is wrong; everything nearer to the loss is right"
-
-    @staticmethod
-    def where_in_weights(place: Place) -> str:
-        """The same where all is right but weights: a place of them, and the others that are wrong as well."""
-        names = [str(place), *place.others]
-        if len(names) == 1:
-            return f"only the gradient of a weight, {place}, is wrong; everything that leads to it is right"
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        return f"the gradients of the weights {listed} are wrong; everything that leads to them is right"
 
     def why(self) -> str:
         """One sentence: what kind of mistake explains the numbers, or that no known one does.
@@ -221,7 +231,8 @@ class Report:
             return f"{leading}right: {agree} with the numeric {numeric}"
         said = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
         if self.verdict == WRONG and not said and self.blocks:
-            return f"{leading}wrong: not by the numbers of the {count}, but by a fault in how it behaves"
+            numbers = "numbers of the only gradient" if len(self.blocks) == 1 else f"numbers of the {count}"
+            return f"{leading}wrong: not by the {numbers}, but by a fault in how it behaves"
         return f"{leading}{self.verdict}" + (f": of {count} {said}" if said else "")
 
     def _repr_html_(self) -> str:

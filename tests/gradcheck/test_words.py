@@ -311,11 +311,27 @@ def test_where_several_weights_are_wrong():
     assert one.where() == (
         "only the gradient of a weight, dWx, is wrong; everything that leads to it is right"
     )
-    several = Report("f", "lstm", wrong, place=Place("dWx", others=("dWh", "db")))
+    several = Report("f", "lstm", wrong, place=Place("dWx", others=("Wh", "b")))
     assert several.where() == (
         "the gradients of the weights dWx, dWh and db are wrong; everything that leads to them is right"
     )
     assert replace(several, hint=0).where() == ""
+    paths = tuple(f"encoder.{n}.W" for n in range(7))
+    assert Report("f", "", wrong, place=Place("dW", layer="decoder.out", others=paths)).where() == (
+        "the gradients of the weights dW of decoder.out, dW of encoder.0, dW of encoder.1, dW of encoder.2, "
+        "dW of encoder.3 and 3 more are wrong; everything that leads to the gradient of decoder.out.W is right"
+    )
+
+
+def test_weights_that_are_doubled():
+    op = OPS["lstm"]
+    report = gradcheck(changed(op, lambda g: [*g[:3], *(2 * d for d in g[3:])]), kind="lstm", fast=True)
+    assert "the gradients of the weights dWx, dWh and db are wrong" in report.where()
+
+
+def test_one_gradient_is_not_counted_in_a_fault_of_behaviour():
+    report = Report("f", "", [Block("x", "right")], [Finding("hygiene", False, "backward changes its cache")])
+    assert "not by the numbers of the only gradient, but by a fault" in report.summary()
 
 
 def test_numbers_are_called_right_only_where_all_are():
