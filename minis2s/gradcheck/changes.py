@@ -113,7 +113,9 @@ def rewrites(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
     """Every change of an expression at one spot, whole expressions as the result."""
     yield from here(node, names)
     for field, child in ast.iter_fields(node):
-        if isinstance(child, ast.expr) and not (isinstance(node, ast.Subscript) and field == "value"):
+        if isinstance(node, ast.Subscript) and (field == "value" or ast.unparse(child) == LOOP_VARIABLE):
+            continue  # which step stands there instead is said as such
+        if isinstance(child, ast.expr):
             if isinstance(node, ast.Call) and field == "func":
                 # (expression).sum(...): the expression is part of the line, the method is not
                 if isinstance(child, ast.Attribute):
@@ -151,6 +153,13 @@ def here(node: ast.expr, names: dict[bool, list[str]]) -> Iterator[Change]:
                     "real",
                 ):  # with padding masked before, real is as good as leaving it out
                     yield Change(expression(f"{other}[t]"), "variable", text, f"{other}[t]")
+            for index, words in (("0", "first"), ("-1", "last")):
+                yield Change(
+                    expression(f"{name}[{index}]"),
+                    "one step",
+                    text,
+                    f"{name}[{index}], always that of the {words} step",
+                )
             for index in (
                 "t - 1",
                 f"(t + 1) % len({name})",

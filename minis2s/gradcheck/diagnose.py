@@ -51,12 +51,24 @@ def search(kind: Kind, form: Form, trials: list[Trial], place: Place | None = No
             )
         ]
 
+    usual = fitting(itertools.chain(substitutions(function, kind), hypotheses(function, kind, near)))
+    if usual and len({h.cause for h in usual}) == 1:
+        # a factor or a term too much elsewhere may give the same numbers
+        around = {v for h in usual if h.edit is not None for v in near_lines(h.edit.variable, near)}
+        added = hypotheses(function, kind, sorted(around), rare=True)
+        usual += fitting(h for h in added if h.cause == "extra term")
     return (
-        fitting(itertools.chain(substitutions(function, kind), hypotheses(function, kind, near)))
+        usual
         or fitting(mistakes_with_rows(function, kind))
         or fitting(hypotheses(function, kind, near, rare=True))
         or fitting(hypotheses(function, kind, far))
     )
+
+
+def near_lines(variable: str, among: list[str]) -> list[str]:
+    """The lines of the same gate: what is done in one of do and dz_o may as well be done in the other."""
+    letter = variable.removeprefix("dz_").removeprefix("d")
+    return [v for v in among if v in (variable, f"d{letter}", f"dz_{letter}")]
 
 
 def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, reference) -> list[Cause]:
@@ -72,7 +84,7 @@ def causes_of(matches: list[Hypothesis], kind: Kind, form: Form, trial: Trial, r
         says, *lines = texts
         found.append(Cause(h.cause, in_the_plural(says), "likely", *lines, place))
     found.sort(key=lambda c: plausibility(c))
-    if found and len({c.cause for c in found}) == 1:
+    if found and len({c.cause for c in found}) == 1 and len({h.rare for h in matches}) == 1:
         found[0] = found[0]._replace(confidence="certain")
     return found
 

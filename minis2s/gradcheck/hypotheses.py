@@ -25,6 +25,7 @@ class Hypothesis(NamedTuple):
     says: str
     change: Callable | None = None  # of the arguments, for mistakes that no single line shows
     after: Callable | None = None  # (results, arguments, values) -> results, for mistakes in one result
+    rare: bool = False  # one that few make
 
 
 # a change whose shapes do not fit, or that asks for something that is not there, is no candidate
@@ -85,6 +86,12 @@ def substitutions(function: Callable, kind: Kind) -> Iterator[Hypothesis]:
         lambda a: np.ones_like(a["real"]),
         "mask ignored",
         "the mask is ignored: padding is treated like real steps",
+    )
+    yield from substituted(
+        "real",
+        lambda a: 1 - a["real"],
+        "mask ignored",
+        "the mask is inverted: real steps are treated like padding, and padding like real steps",
     )
     yield from substituted(
         "dhs",
@@ -250,7 +257,7 @@ def hypotheses(
     sizes = sizes_for(kind)
     for variable in variables:
         for edit in edits(function, sizes, variable, rare):
-            yield Hypothesis(edit, None, edit.cause, edit.says)
+            yield Hypothesis(edit, None, edit.cause, edit.says, rare=rare)
     if not rare:
         for edit in several(function, sizes, frozenset(variables)):
             yield Hypothesis(edit, None, edit.cause, edit.says)

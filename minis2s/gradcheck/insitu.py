@@ -158,6 +158,8 @@ class Visitor:
             if any(c.times_backward > 1 for c in self.calls if c.op.name == call.op.name):
                 cause, says = "stale cache", f"backward of {call.op.name} gets the cache of another call"
             self.report.place = place_in(self.calls, node, call, got, true, letters)
+            if call.op.name == "dropout":
+                says = self.left_out_of_dropout(call, true)
             if not self.report.causes:
                 self.report.causes = [
                     Cause(
@@ -180,6 +182,18 @@ class Visitor:
             self.report.causes = [Cause("stale cache", says, "certain")]
         else:
             self.report.causes = causes_of_a_connection(self.calls, call, node, got, true, letters)
+
+    def left_out_of_dropout(self, call: Call, true: np.ndarray) -> str:
+        """What a dropout lacks whose backward is never called, from what arrived at the call that made its input."""
+        for maker in self.calls:
+            for part, out in enumerate(maker.outs):
+                if out.shape == true.shape and np.array_equal(out, call.inputs[0]):
+                    arrived = self.arrived(maker, part)
+                    if agree(arrived, np.where(call.outs[0] != 0, true, 0)):
+                        return "the scale 1 / (1 - p) of the dropout is left out, though not its mask"
+                    if agree(arrived, true):
+                        return "the dropout mask and its scale are left out"
+        return "the dropout mask, or its scale 1 / (1 - p), is left out"
 
     # -- an operation ------------------------------------------------------------------------------------------
 

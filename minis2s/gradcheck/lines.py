@@ -109,6 +109,23 @@ def of_derivatives() -> Iterator[Several]:
         [(o, "dz_o = do * (1 - o[t] ** 2)"), (g, "dz_g = dg * g[t] * (1 - g[t])")], "dz_o", "wrong derivative",
         "dz_o has the derivative of tanh and dz_g that of the sigmoid: the order of o and g is exchanged there",
     )  # fmt: skip
+    for sigmoids, tanh in (("ifo", "g"), ("ru", "n")):
+        right = [f"dz_{y} = d{y} * {y}[t] * (1 - {y}[t])" for y in sigmoids]
+        wrong = [f"dz_{y} = d{y} * (1 - {y}[t] ** 2)" for y in sigmoids]
+        right.append(f"dz_{tanh} = d{tanh} * (1 - {tanh}[t] ** 2)")
+        wrong.append(f"dz_{tanh} = d{tanh} * {tanh}[t] * (1 - {tanh}[t])")
+        names = ", ".join(f"dz_{y}" for y in sigmoids)
+        yield (
+            list(zip(right, wrong, strict=True)), f"dz_{tanh}", "wrong derivative",
+            f"the derivatives of sigmoid and tanh are exchanged: {names} have that of tanh, dz_{tanh} that of the sigmoid",
+        )  # fmt: skip
+    update = [
+        ("dn = dh * (1 - u[t])", "dn = dh * u[t]"),
+        ("du = dh * (h_prev[t] - n[t])", "du = dh * (n[t] - h_prev[t])"),
+        ("dh_prev = dh * u[t]", "dh_prev = dh * (1 - u[t])"),
+    ]
+    says = "dn, du and dh_prev are those of h = (1 - u) * h_prev + u * n, the other convention: u and 1 - u are exchanged"
+    yield update, "dn", "wrong variable", says
     c = "dc = dc + dh * o[t] * (1 - tanh_c[t] ** 2)"
     yield (
         [("do = dh * tanh_c[t]", "pass"), (c, f"{c}; do = dc * tanh_c[t]")],
@@ -197,6 +214,10 @@ def of_carries(lines: dict[str, str]) -> Iterator[Several]:
 def of_masks() -> Iterator[Several]:
     kept = {name: f"{name}_kept = {name} * (1 - real[t])" for name in ("dh", "dc")}
     masked = {name: f"{name} = {name} * real[t]" for name in ("dh", "dc")}
+    yield (
+        [("dh = dh + dhs[t]", "dh = dh + dhs[t] * real[t]")], "dh", "mask ignored",
+        "dhs is dropped at padded steps: what a padded step puts out is the state that it hands on, and so is its gradient",
+    )  # fmt: skip
     both = ("dh", "dc")
     for names in (both, ("dh",), ("dc",)):
         what = " and ".join(names)

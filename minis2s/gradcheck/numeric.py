@@ -220,7 +220,9 @@ class Oracle:
         """Does the complex step give, along a random direction of all blocks, what differences give?"""
         directions = {name: unit_direction(x, rng) for name, x in self.blocks.items()}
         try:
-            values = np.real(self.terms(self.complex))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                values = np.real(self.terms(self.complex))
             rounding = NOISY * self.size + 1e3 * EPS * max(scale_of(x) for x in self.blocks.values())
             if not float(np.abs(values - self.here).sum()) <= rounding:
                 return False  # complex numbers take another way, as past a rounding to float32

@@ -156,6 +156,10 @@ def of_a_difference(
                 "times p * (1 - p): the softmax is derived twice",
             ),
             ("probs * (1 - probs)", "p * (1 - p), the derivative of a sigmoid"),
+            (
+                "(probs * (probs - target - ((probs - target) * probs).sum(axis=-1, keepdims=True)))",
+                "the softmax's Jacobian times that: it is applied a second time",
+            ),
             ("(-target / probs)", "that of the logarithm alone: the softmax is not derived"),
             ("-target", "without the probabilities"),
         ):

@@ -7,6 +7,7 @@ differs is the place. Without one, the gradients of the gates are made visible b
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -123,10 +124,26 @@ def rows_of(differs: np.ndarray, nonzero: np.ndarray, axis: int) -> tuple[int, .
     return tuple(map(int, bad))
 
 
+class Gates(NamedTuple):
+    """The gradients of all gates, dz (T, B, G) in the kind's order: those of a pair, and the right ones."""
+
+    got: np.ndarray
+    right: np.ndarray
+    of: Callable  # a function with the textbook's arguments -> the same of it, or None
+
+
 def observe_gates(
     forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard
 ) -> Place | None:
-    """The first wrong gate, read off the function itself, whatever its mistake is.
+    """The first wrong gate, read off the function itself, whatever its mistake is."""
+    both = gates_of(forward, backward, kind, form, trial, guard)
+    return None if both is None else place_from_gates(both.got, both.right, kind, trial)
+
+
+def gates_of(
+    forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard
+) -> Gates | None:
+    """dz (T, B, G) as the function makes it, and the right one, in the kind's order of the gates.
 
     The input is widened by one entry for each gate unit: x gets zeros there and Wx the unit matrix. The
     outputs stay what they were, and since z = x Wx + ..., the gradient of those entries of x is dz.
@@ -148,15 +165,22 @@ def observe_gates(
     except (Misbehaved, KeyError, IndexError, TypeError, ValueError):
         return None
     reference = kind.reference(standard(kind, form, wide))
-    results = reference.backward(**arguments_of(reference.backward, kind, reference, trial.run.douts))
-    right = gradients_of(results, kind, form, wide)["x"][..., -G:]
-    if dz.shape != right.shape:
-        return None
-    if kind.steps:
-        dz, right = dz[None], right[None]
-    return place_from_gates(
-        reorder(dz, form.gates, kind.gates), reorder(right, form.gates, kind.gates), kind, trial
-    )
+    arguments = arguments_of(reference.backward, kind, reference, trial.run.douts)
+
+    def of(function: Callable) -> np.ndarray | None:
+        """What a textbook function, one with a mistake perhaps, makes of the gates; None where it cannot run."""
+        try:
+            with np.errstate(all="ignore"):
+                made = gradients_of(function(**arguments), kind, form, wide)["x"][..., -G:]
+        except CANNOT_RUN:
+            return None
+        return in_order(made) if made.shape == dz.shape else None
+
+    def in_order(a: np.ndarray) -> np.ndarray:
+        return reorder(a[None] if kind.steps else a, form.gates, kind.gates)
+
+    right = of(reference.backward)
+    return None if right is None else Gates(in_order(dz), right, of)
 
 
 def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial) -> Place | None:

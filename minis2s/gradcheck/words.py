@@ -201,6 +201,8 @@ def meaning(name: str, change: Change, line: str) -> tuple[str, str]:
             return "gate order", f"the gates are put together in the order {by}, where {what} belongs"
         case "transpose":
             return "transpose", f"{name} is computed with {by} where {what} belongs"
+        case "one step":
+            return "time shift", f"{name} uses {by}, where {what} belongs"
         case "step":
             return "time shift", f"{name} uses {by}, of another step, where {what} belongs"
         case "variable" if plain(what).endswith("_kept"):

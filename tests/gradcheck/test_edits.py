@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from minis2s.functional import OPS
-from minis2s.gradcheck import CAUSES, Report, gradcheck
+from minis2s.gradcheck import CAUSES, Report, gradcheck, two_mistakes
 from minis2s.gradcheck import textbook as tb
-from minis2s.gradcheck.edits import Edit, edits, recorded, several, syntax_of, variables_of
+from minis2s.gradcheck.edits import Edit, edits, recorded, rewritten, several, syntax_of, variables_of
 from minis2s.gradcheck.hypotheses import CANNOT_RUN, sizes_for
 from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kinds import KINDS
@@ -307,3 +307,100 @@ def test_the_records_of_an_edit_differ_first_in_its_line():
             np.testing.assert_array_equal(right[first][2], -wrong[first][2])
             return
     raise AssertionError("no edit of the sign")
+
+
+# -- mistakes that have a cause of their own ------------------------------------------------------------
+
+
+def with_lines(function, *lines: tuple[str, str]) -> Report:
+    """The report on a textbook function in which lines, given as (right, wrong), are changed."""
+    source = inspect.getsource(function)
+    assert all(f"{right}\n" in source for right, _ in lines)
+    return checked(function, rewritten(source, list(lines), "", "", "").run)
+
+
+LSTM_DF, LSTM_DO = "df = dc * c_prev[t]", "do = dh * tanh_c[t]"
+LSTM_ZO, LSTM_DG = "dz_o = do * o[t] * (1 - o[t])", "dg = dc * i[t]"
+LSTM_B, LSTM_DH = "db = db + dz.sum(axis=0)", "dh = dh + dhs[t]"
+CLASSICS = [
+    (tb.lstm_backward, [(LSTM_DF, "df = dc * c_prev[0]")], "time shift", "always that of the first step"),
+    (tb.lstm_backward, [(LSTM_DF, "df = dc * c_prev[-1]")], "time shift", "always that of the last step"),
+    (
+        tb.lstm_backward,
+        [
+            ("dh_kept = dh * (1 - real[t])", "dh_kept = dh * real[t]"),
+            ("dc_kept = dc * (1 - real[t])", "dc_kept = dc * real[t]"),
+            ("dh = dh * real[t]", "dh = dh * (1 - real[t])"),
+            ("dc = dc * real[t]", "dc = dc * (1 - real[t])"),
+        ],
+        "mask ignored",
+        "the mask is inverted",
+    ),
+    (tb.lstm_backward, [(LSTM_DH, "dh = dh + dhs[t] * real[t]")], "mask ignored", "dropped at padded steps"),
+    (
+        tb.cross_entropy_backward,
+        [
+            (
+                "dlogits = dsurprise * (probs - target)",
+                "d = probs - target; dlogits = dsurprise * probs * (d - (d * probs).sum(axis=-1, keepdims=True))",
+            )
+        ],
+        "wrong derivative",
+        "a second time",
+    ),
+    (
+        tb.gru_backward,
+        [
+            ("dz_n = dn * (1 - n[t] ** 2)", "dz_n = dn * n[t] * (1 - n[t])"),
+            ("dz_r = dr * r[t] * (1 - r[t])", "dz_r = dr * (1 - r[t] ** 2)"),
+            ("dz_u = du * u[t] * (1 - u[t])", "dz_u = du * (1 - u[t] ** 2)"),
+        ],
+        "wrong derivative",
+        "are exchanged",
+    ),
+    (
+        tb.gru_backward,
+        [
+            ("dn = dh * (1 - u[t])", "dn = dh * u[t]"),
+            ("du = dh * (h_prev[t] - n[t])", "du = dh * (n[t] - h_prev[t])"),
+            ("dh_prev = dh * u[t]", "dh_prev = dh * (1 - u[t])"),
+        ],
+        "wrong variable",
+        "the other convention",
+    ),
+]
+
+
+@pytest.mark.parametrize("function, lines, cause, says", CLASSICS, ids=[case[3] for case in CLASSICS])
+def test_a_classic_mistake_has_its_cause(function, lines, cause, says):
+    report = with_lines(function, *lines)
+    assert report.cause.cause == cause and says in report.cause.says, str(report)
+    assert report.cause.confidence == "certain"
+    assert "zeros_like" not in report.cause.wrong and "the term t" not in report.cause.says
+
+
+def test_where_another_line_gives_the_same_numbers_nothing_is_certain():
+    for lines in ((LSTM_ZO, "dz_o = do * o[t] * (1 - o[t]) * o[t]"), (LSTM_DO, "do = dh * h[t]")):
+        report = with_lines(tb.lstm_backward, lines)
+        assert report.cause.confidence == "likely"
+        assert any("dz_o is multiplied by o[t]" in c.says for c in report.causes), str(report)
+
+
+@pytest.mark.parametrize(
+    "first, second, says",
+    [
+        ((LSTM_DF, "df = dc * c[t]"), (LSTM_DO, "do = dh * h[t]"), ("df uses c[t]", "do uses h[t]")),
+        ((LSTM_DG, "dg = -dc * i[t]"), (LSTM_B, "db = db + 2 * dz.sum(axis=0)"), ("sign of dg", "db")),
+    ],
+    ids=["in two gates", "in a gate and a weight"],
+)
+def test_two_known_mistakes_are_both_named(first, second, says, monkeypatch):
+    monkeypatch.setattr(two_mistakes, "SECONDS", 60.0)
+    report = with_lines(tb.lstm_backward, first, second)
+    assert report.cause.says.startswith("two mistakes: ") and report.cause.confidence == "likely", str(report)
+    assert all(text in report.cause.says for text in says), str(report)
+
+
+def test_two_mistakes_of_which_one_is_unknown_are_not_guessed():
+    report = with_lines(tb.lstm_backward, (LSTM_DF, "df = np.exp(dc * c[t])"), (LSTM_DO, "do = dh * h[t]"))
+    assert not any(c.says.startswith("two mistakes") for c in report.causes)

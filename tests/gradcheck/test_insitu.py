@@ -12,7 +12,7 @@ from minis2s.gradcheck.mutants import MUTANTS, planted
 from minis2s.gradcheck.watch import LAYER_METHODS, Watch, walk
 from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.models.decoder import Decoder
-from minis2s.nn import GRU, LSTM, Layer, Linear
+from minis2s.nn import GRU, LSTM, Dropout, Layer, Linear
 from minis2s.op import Op
 
 MODELS = {
@@ -514,3 +514,15 @@ def test_a_weight_that_is_wrong_alone_has_no_others():
     # every LSTM has the mistake: the weights of the encoder are wrong as well, those of this layer are not
     assert (place.node, place.layer) == ("dWh", CELLS)
     assert place.others == tuple(f"encoder.rnn.layers.0.{d}.Wh" for d in ("forwards", "backwards"))
+
+
+@pytest.mark.parametrize(
+    "scaled, says", [(False, "the scale 1 / (1 - p)"), (True, "mask and its scale are left out")]
+)
+def test_a_dropout_that_is_passed_over_is_told_from_one_without_its_scale(scaled, says, monkeypatch):
+    def inline(self, dout, cache):
+        return dout if cache is None or scaled else dout * (cache.keep_mask != 0)
+
+    monkeypatch.setattr(Dropout, "backward", inline)
+    report = gradcheck(model_of("projection"), fast=True)
+    assert report.cause.cause == "dropout ignored" and says in report.cause.says, str(report)
