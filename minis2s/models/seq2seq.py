@@ -225,7 +225,10 @@ class Seq2Seq(Layer):
         """The state whose hypothesis n is hypothesis ``index[n]`` of this one."""
         memory, (cells, feed) = state
         columns = memory_columns(index, cells[0][0].shape[0] // memory.values.shape[1])
-        if not np.array_equal(columns, np.arange(memory.values.shape[1])):
+        unmoved = isinstance(columns, np.ndarray) and np.array_equal(
+            columns, np.arange(memory.values.shape[1])
+        )
+        if not unmoved:
             memory = Memory(*(None if a is None else a[:, columns] for a in memory))
         return SearchState(
             memory,
