@@ -33,7 +33,7 @@ def two_mistakes(
     references = [kind.reference(standard(kind, form, t.values)) for t in trials]
     function, trial = references[0].backward, trials[0]
     pairs: Iterator[tuple[Edit, Edit]] = iter(())
-    if gates is not None:
+    if gates is not None and kind.gates:  # a plain RNN has none
         pairs = of_two_gates(kind, function, gates)
     for h in parts:
         if h.edit is not None:

@@ -404,3 +404,12 @@ def test_two_known_mistakes_are_both_named(first, second, says, monkeypatch):
 def test_two_mistakes_of_which_one_is_unknown_are_not_guessed():
     report = with_lines(tb.lstm_backward, (LSTM_DF, "df = np.exp(dc * c[t])"), (LSTM_DO, "do = dh * h[t]"))
     assert not any(c.says.startswith("two mistakes") for c in report.causes)
+
+
+def test_two_mistakes_are_looked_for_where_there_are_no_gates():
+    lines = [
+        ("dz = dh * (1 - h[t] ** 2)", "dz = dh * np.exp(h[t])"),
+        (LSTM_B, "db = db + 2 * dz.sum(axis=0)"),
+    ]
+    report = with_lines(tb.rnn_backward, *lines)
+    assert report.verdict == "wrong" and not any(c.confidence == "certain" for c in report.causes)
