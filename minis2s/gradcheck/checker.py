@@ -8,6 +8,7 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.gradcheck.causes import remark
+from minis2s.gradcheck.glossary import counted
 from minis2s.gradcheck.hygiene import judge_by_noise, run_with_hygiene
 from minis2s.gradcheck.judge import judge
 from minis2s.gradcheck.kind_check import check_kind
@@ -110,6 +111,11 @@ class Checker:
     def run(self, problem: Problem, fast: bool | None = None):
         """(Run, Oracle, blocks by name). Raises Misbehaved."""
         run = run_with_hygiene(problem, self.guard, self.rng(1), without=self.without, dtype=self.dtype)
+        beyond = [n for n in self.without if n >= len(run.outs)]
+        if beyond:
+            raise UserError(
+                f"without names the output {beyond[0]}, but forward has {counted(len(run.outs), 'output')}, numbered from 0"
+            )
         oracle = Oracle(problem, run.douts, self.guard, self.rng(2))
         if oracle.noisy and run.dtype == np.float64:
             judge_by_noise(problem, self.guard, run, oracle.value_noise, self.rng(4))

@@ -11,6 +11,11 @@ NONE_REMEDY = (
     "(if d is None: d = np.zeros_like(out))"
 )
 ROWS_REMEDY = "; x may have more than two axes: reshape it to rows first"
+CACHE_REMEDY = (
+    "; backward must leave its cache as it is (no pop, no clear): whoever calls it again, with another upstream "
+    "gradient or to compare, gets no gradient"
+)
+REMEDIES = (NONE_REMEDY, ROWS_REMEDY, CACHE_REMEDY)  # that stand behind somebody else's words
 SETTING = re.compile(r"with the setting '[^']*': ")  # stands before what was seen
 # What was seen ends here, and why, or what to do, begins; what was expected is told, too.
 WHY = re.compile(r"(?<!in this order): (?!expected )|; look for |, but | \(an in-place")
@@ -31,7 +36,8 @@ def shown_finding(finding: Finding, hint: int) -> Finding | None:
 
 def what_was_seen(says: str) -> str:
     """What a finding of hygiene says, without causes and remedies. Somebody else's words stay as they are."""
-    says = says.removesuffix(NONE_REMEDY).removesuffix(ROWS_REMEDY)
+    for remedy in REMEDIES:
+        says = says.removesuffix(remedy)
     if " raised " in says or " too slow: " in says:
         return says
     setting = SETTING.match(says)

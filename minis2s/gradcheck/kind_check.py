@@ -7,6 +7,7 @@ from minis2s.errors import UserError
 from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark, with_others
 from minis2s.gradcheck.diagnose import place_in_a_step
 from minis2s.gradcheck.glossary import a_kind
+from minis2s.gradcheck.hints import ROWS_REMEDY
 from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kind_causes import explain_kind
 from minis2s.gradcheck.kind_trials import trial_of
@@ -60,7 +61,7 @@ def check_kind(
         return report.misbehaved(next(iter(failed.values())))
     if not trials:
         raise UserError(f"{name}: no setting of kind {kind.name} fits its arguments")
-    shape = "; x may have more than two axes: reshape it to rows first" if kind.name == "linear" else ""
+    shape = ROWS_REMEDY if kind.name == "linear" else ""
     report.findings += [
         fault(f"with the setting {setting!r}: {error}{shape}") for setting, error in failed.items()
     ]

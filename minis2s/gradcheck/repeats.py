@@ -9,18 +9,23 @@ import itertools
 import numpy as np
 
 from minis2s.gradcheck.causes import Finding, fault, remark
+from minis2s.gradcheck.hints import CACHE_REMEDY
 from minis2s.gradcheck.linear import not_linear
 from minis2s.gradcheck.problem import Misbehaved, arrays_inside, copied
 from minis2s.gradcheck.run import as_float, call_backward, call_forward, same
 
 
 def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None:
-    """Where a gradient is a view of something else: adding to it in place would change that too."""
+    """Where a gradient is a view of something else: adding to it in place would change that too.
+
+    No number is wrong by it, so it is a remark. A buffer that a later call writes into is a fault (`one_buffer`).
+    """
     arrays = {name: value for name, value in raw.items() if isinstance(value, np.ndarray) and value.size}
     for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
         if np.may_share_memory(a, b) and np.shares_memory(a, b):
-            return fault(
-                f"the gradients of {one} and {other} share their memory: adding to one in place changes the other; return a copy",
+            return remark(
+                f"the gradients of {one} and {other} share their memory: no number is wrong by it, but whoever adds to "
+                f"one in place (d{one} += ...) changes the other; return a copy (d.copy())",
                 "aliased",
                 f"d{other}",
             )
@@ -51,12 +56,20 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
 
     found = []
     copies = copied(douts)
-    second, _ = call_backward(problem, guard, copies, cache)
-    names = differing(second)
+    try:
+        second, _ = call_backward(problem, guard, copies, cache)
+    except Misbehaved as error:
+        if error.final:
+            raise
+        # the numbers of the first call can be judged all the same
+        says = f"called a second time with the same cache {error}{CACHE_REMEDY}"
+        found.append(fault(says, "aliased"))
+        second = None
+    names = [] if second is None else differing(second)
     arrays = {
         n: x
         for n, x in returned.items()
-        if isinstance(x, np.ndarray) and isinstance(second.get(n), np.ndarray)
+        if second is not None and isinstance(x, np.ndarray) and isinstance(second.get(n), np.ndarray)
     }
     reused = [n for n, x in arrays.items() if x.size and np.shares_memory(x, second[n])]
     if reused and not names:
@@ -71,7 +84,7 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
                 f"d{names[0].rpartition('.')[2]}",
             )
         )
-    else:
+    elif second is not None:
         found += not_linear(problem, guard, douts, cache, gradients)
     _, cache = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
     try:

@@ -92,6 +92,7 @@ def test_a_call_that_means_another_one(call, words):
         ({"without": 3}, "without must be a list of numbers of outputs, counted from 0, as without=[1], got 3"),
         ({"without": [-1]}, "without must be a list"),
         ({"without": "ab"}, "without must be a list"),
+        ({"without": [1]}, "without names the output 1, but forward has 1 output, numbered from 0"),
         ({"seconds": float("nan")}, "seconds must be a number above 0, as 60, got nan"),
         ({"seconds": 0}, "seconds must be a number above 0, as 60, got 0"),
         ({"seconds": -1}, "seconds must be a number above 0"),
@@ -474,3 +475,47 @@ def test_a_backward_of_other_arguments(options):
     assert order not in said(lambda dout, cache, more=1: affine_back(dout, cache) / more)
     misnamed = gradcheck((affine, lambda cache, dout: affine_back(cache, dout)), *inputs, **options)
     assert misnamed.ok  # a name is no fault
+
+
+# -- a cache that is used up -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_backward_that_empties_its_cache_is_judged_by_its_first_call(factor):
+    def forward(x, W, b):
+        out, cache = affine(x, W, b)
+        return out, [cache]
+
+    def backward(dout, cache):
+        return tuple(factor * g for g in affine_back(dout, cache.pop()))
+
+    report = gradcheck((forward, backward), kind="linear")
+    assert {b.verdict for b in report.blocks} == {"right" if factor == 1 else "wrong"}
+    assert report.verdict == "wrong"  # calling backward twice must give the same twice
+    faults = {f.says for f in report.findings if f.ok is False}
+    assert len(faults) == 1 and "called a second time with the same cache backward raised IndexError" in str(
+        faults
+    )
+    assert "leave its cache as it is" in str(report)
+    low = gradcheck((forward, backward), kind="linear", hint=1)
+    assert "IndexError" in str(low) and "leave its cache as it is" not in str(low)
+
+
+def test_gradients_that_share_their_memory_are_a_remark():
+    """No number is wrong by it; a buffer that is written again is a fault."""
+    plus = gradcheck(lambda x, y: (x + y, lambda d: (d, d)), A, B)
+    assert plus.ok and "d" in str(plus) and "share their memory" in str(plus)
+    buffer = np.zeros((2, *A.shape))
+
+    def halves(d):
+        np.multiply(d, [[[1]], [[2]]], out=buffer)
+        return buffer[0], buffer[1]
+
+    assert gradcheck(lambda x, y: (x + 2 * y, halves), A, B).verdict == "wrong"
+
+    def adds_in_place(d):
+        dx = dy = d
+        dx += d  # dx is dy, and dout
+        return dx, dy
+
+    assert gradcheck(lambda x, y: (2 * x + y, adds_in_place), A, B).verdict == "wrong"
