@@ -18,12 +18,15 @@ from minis2s.gradcheck.run import as_float, call_backward, call_forward, same
 def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None:
     """Where a gradient is a view of something else: adding to it in place would change that too.
 
-    No number is wrong by it, so it is a remark. A buffer that a later call writes into is a fault (`one_buffer`).
+    No number is wrong by it yet. Handing the upstream gradient on as it came, even twice (for a sum), is
+    common and a remark; two gradients in one new array are a fault, since gradients are added to in place.
+    A buffer that a later call writes into is a fault, too (`one_buffer`).
     """
     arrays = {name: value for name, value in raw.items() if isinstance(value, np.ndarray) and value.size}
     for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
         if np.may_share_memory(a, b) and np.shares_memory(a, b):
-            return remark(
+            as_it_came = any(d is not None and np.shares_memory(a, d) for d in douts)
+            return (remark if as_it_came else fault)(
                 f"the gradients of {one} and {other} share their memory: no number is wrong by it, but whoever adds to "
                 f"one in place (d{one} += ...) changes the other; return a copy (d.copy())",
                 "aliased",

@@ -502,9 +502,11 @@ def test_a_backward_that_empties_its_cache_is_judged_by_its_first_call(factor):
 
 
 def test_gradients_that_share_their_memory_are_a_remark():
-    """No number is wrong by it; a buffer that is written again is a fault."""
+    """Where they are the upstream gradient as it came; one new array for two, or a buffer, is a fault."""
     plus = gradcheck(lambda x, y: (x + y, lambda d: (d, d)), A, B)
     assert plus.ok and "d" in str(plus) and "share their memory" in str(plus)
+    twice = gradcheck(lambda x, y: (2 * (x + y), lambda d: (2 * d,) * 2), A, B)
+    assert twice.verdict == "wrong" and twice.cause.cause == "aliased"
     buffer = np.zeros((2, *A.shape))
 
     def halves(d):
