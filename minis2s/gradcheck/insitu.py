@@ -277,9 +277,9 @@ class Visitor:
                 Cause("doubled", f"the gradient of {wrong[0]} is added up twice", "certain")
             ]
         elif not got.any():
-            self.report.causes = [
-                Cause("missing term", f"nothing is added to the gradient of {wrong[0]}", "certain")
-            ]
+            # with other weights wrong as well, it may have been added to one of them
+            says = f"nothing is added to the gradient of {wrong[0]}"
+            self.report.causes = [Cause("missing term", says, "certain" if len(wrong) == 1 else "likely")]
         elif parts:
             self.report.causes = read_signs({wrong[0]: (got, sum(parts))}, {}, {})
 
