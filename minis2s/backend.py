@@ -78,6 +78,11 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if xp is np else xp.asnumpy(x)
 
 
+def is_ids(x: Array) -> bool:
+    """Whether x holds whole numbers, each of which may stand for a one-hot row."""
+    return x.dtype.kind in "iu"
+
+
 def scatter_add(out: Array, ids: Array, values: Array) -> None:
     """Add row n of `values` to row ``ids[n]`` of `out`, in place; repeated ids all count.
 

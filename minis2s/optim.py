@@ -246,9 +246,14 @@ def global_norm(parameters: Mapping[str, Parameter]) -> float:
     It is nan or inf when a gradient is, and inf too where the squares leave the range of the dtype
     (in float32, gradients of about 1e19).
     """
-    squares = [xp_of(p.grad).vdot(p.grad, p.grad) for p in parameters.values()]
+    squares = squared_lengths(parameters)
     # one conversion at the very end: on a GPU each conversion waits for the device
     return math.sqrt(float(sum(squares)))
+
+
+def squared_lengths(parameters: Mapping[str, Parameter]) -> list[Array]:
+    """The squared length of each gradient, scalars on its device."""
+    return [xp_of(p.grad).vdot(p.grad, p.grad) for p in parameters.values()]
 
 
 def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> float | Array:
@@ -282,12 +287,12 @@ def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> fl
 
 def clip_on_device(parameters: Mapping[str, Parameter], max_norm: float) -> Array:
     """`clip_global_norm` in which nobody waits: the factor is computed where the gradients are, and is 1 for none."""
-    gradients = [p.grad for p in parameters.values()]
-    xp = xp_of(gradients[0])
-    norm = xp.sqrt(sum(xp.vdot(dp, dp) for dp in gradients))
+    squares = squared_lengths(parameters)
+    xp = xp_of(squares[0])
+    norm = xp.sqrt(sum(squares))
     scale = xp.where(xp.isfinite(norm) & (norm > max_norm), max_norm / norm, 1).astype(norm.dtype)
-    for dp in gradients:
-        dp *= scale
+    for p in parameters.values():
+        p.grad *= scale
     return norm
 
 

@@ -7,9 +7,9 @@ gate r how much of it the candidate n may see. Read `gru_step_forward` first, th
 
 from typing import NamedTuple
 
-from minis2s.backend import Array, xp_of
+from minis2s.backend import Array, is_ids, xp_of
 from minis2s.functional.activations import sigmoid_
-from minis2s.functional.one_hot import is_ids, one_hot
+from minis2s.functional.one_hot import one_hot
 from minis2s.kernels import fused
 from minis2s.kernels import gru as gru_kernels
 from minis2s.op import Op
@@ -233,11 +233,12 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
         WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop slower
     else:
         Wh_ruT, Wh_nT = split_contiguous(Wh.T, 2 * H, xp, axis=0)
-    for t in reversed(range(T)):
-        if fused(xp):  # on a GPU: this step and all before it, the lines of each in one or two kernels
-            transposed, dzh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
-            dh = gru_kernels.backward_steps(dhs, dh, hs, gates, zh_n, transposed, mask, dzx, dzh)
-            break
+    steps = reversed(range(T))
+    if fused(xp):  # on a GPU: the whole loop, the lines of each step in one or two kernels
+        transposed, of_zh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
+        dh = gru_kernels.backward_steps(dhs, dh, hs, gates, zh_n, transposed, mask, dzx, of_zh)
+        steps = ()
+    for t in steps:
         if dhs is not None:
             dh += dhs[t]
         if mask is not None:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minis2s.backend import Array, xp_of
+from minis2s.backend import Array, is_ids, xp_of
 from minis2s.functional.activations import sigmoid_
-from minis2s.functional.one_hot import is_ids, one_hot, rows_of
+from minis2s.functional.one_hot import one_hot, rows_of
 from minis2s.kernels import fused
 from minis2s.kernels import lstm as lstm_kernels
 from minis2s.op import Op
@@ -199,10 +199,11 @@ def lstm_backward(
     dz = xp.empty((T, B, 4, H), dtype=gates.dtype)  # the gates of a row side by side, as in Wx and Wh
     WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop twice as slow
     padded = padded_steps(mask, T)
-    for t in reversed(range(T)):
-        if fused(xp):  # on a GPU: this step and all before it, the lines of each in one kernel
-            dh, dc = lstm_kernels.backward_steps(dhs, dh, dc, cs, gates, tanh_c, mask, WhT, dz)
-            break
+    steps = reversed(range(T))
+    if fused(xp):  # on a GPU: the whole loop, the lines of each step in one kernel
+        dh, dc = lstm_kernels.backward_steps(dhs, dh, dc, cs, gates, tanh_c, mask, WhT, dz)
+        steps = ()
+    for t in steps:
         i, f, o, g = gates[t]
         if dhs is not None:
             dh += dhs[t]

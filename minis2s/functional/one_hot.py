@@ -9,11 +9,6 @@ from types import ModuleType
 from minis2s.backend import Array, xp_of
 
 
-def is_ids(x: Array) -> bool:
-    """Whether x holds whole numbers, each standing for a one-hot row."""
-    return x.dtype.kind in "iu"
-
-
 def rows_of(W_gates: Array, ids: Array, xp: ModuleType) -> Array:
     """W_gates (G, D, H), ids (T, B) in [0, D) -> (T, G, B, H): for each gate, the rows that belong to the ids."""
     T, B = ids.shape

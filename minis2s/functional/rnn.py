@@ -7,8 +7,8 @@ gates. Its gradient passes through Wh once a step, and vanishes or explodes (Ben
 
 from typing import NamedTuple
 
-from minis2s.backend import Array, xp_of
-from minis2s.functional.one_hot import is_ids, one_hot
+from minis2s.backend import Array, is_ids, xp_of
+from minis2s.functional.one_hot import one_hot
 from minis2s.op import Op
 
 

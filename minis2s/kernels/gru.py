@@ -7,32 +7,50 @@ after the product a step has one product and one kernel; with the reset before i
 from minis2s.backend import Array, xp_of
 from minis2s.kernels import Kernel, columns, real_rows
 
+# Lines that the kernels of both forms have in common.
+RESET_AND_UPDATE = """
+    // r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
+    gate_r = T(0.5) * tanh(T(0.5) * (gate_r + zh_r)) + T(0.5);
+    gate_u = T(0.5) * tanh(T(0.5) * (gate_u + zh_u)) + T(0.5);
+"""
+NEW_STATE = """
+    // h = (1 - u) * n + u * h_prev = n + u * (h_prev - n)
+    T h_new = gate_n + gate_u * (h_prev - gate_n);
+    h = real ? h_new : h_prev;
+"""
+# dh arrives in three parts: through the product of the step after, past it, and from the output
+ARRIVING = "T dh_product, T dh_past, T dh_out, "
+NEW_STATE_BACKWARD = """
+    T dh_all = dh_product + dh_past + dh_out;
+    // where the step is padding, h was handed on: so is its gradient
+    T dh = real ? dh_all : T(0);
+    // h = (1 - u) * n + u * h_prev
+    dh_carried = real ? T(dh_all * gate_u) : dh_all;
+    dzx_u = dh * (h_prev - gate_n) * gate_u * (1 - gate_u);
+    // n = tanh(z_n)
+    dzx_n = dh * (1 - gate_u) * (1 - gate_n * gate_n);
+"""
+
 # gate_r, gate_u, gate_n come in as the part of z that does not wait for h_prev, biases included
 FORWARD_AFTER = Kernel(
     "gru_forward_after",
     "T zh_r, T zh_u, T zh_n, T bh_n, T h_prev, bool real",
     "T gate_r, T gate_u, T gate_n, T zh_n_biased, T h",
-    """
-    // r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
-    gate_r = T(0.5) * tanh(T(0.5) * (gate_r + zh_r)) + T(0.5);
-    gate_u = T(0.5) * tanh(T(0.5) * (gate_u + zh_u)) + T(0.5);
+    RESET_AND_UPDATE
+    + """
     // n = tanh(zx_n + r * zh_n), with zh_n = h_prev Wh_n + bh_n
     zh_n_biased = zh_n + bh_n;
     gate_n = tanh(gate_n + gate_r * zh_n_biased);
-    // h = (1 - u) * n + u * h_prev = n + u * (h_prev - n)
-    T h_new = gate_n + gate_u * (h_prev - gate_n);
-    h = real ? h_new : h_prev;
-    """,
+    """
+    + NEW_STATE,
 )
 
 RESET_BEFORE = Kernel(
     "gru_reset_before",
     "T zh_r, T zh_u, T h_prev",
     "T gate_r, T gate_u, T rh",
-    """
-    // r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
-    gate_r = T(0.5) * tanh(T(0.5) * (gate_r + zh_r)) + T(0.5);
-    gate_u = T(0.5) * tanh(T(0.5) * (gate_u + zh_u)) + T(0.5);
+    RESET_AND_UPDATE
+    + """
     // what the candidate sees of the state
     rh = gate_r * h_prev;
     """,
@@ -45,49 +63,30 @@ CANDIDATE_BEFORE = Kernel(
     """
     // n = tanh(zx_n + (r * h_prev) Wh_n + bh_n)
     gate_n = tanh(gate_n + zrh_n);
-    // h = (1 - u) * n + u * h_prev = n + u * (h_prev - n)
-    T h_new = gate_n + gate_u * (h_prev - gate_n);
-    h = real ? h_new : h_prev;
-    """,
+    """
+    + NEW_STATE,
 )
 
-# dh arrives in three parts: through the product of the step after, past it, and from the output
 BACKWARD_AFTER = Kernel(
     "gru_backward_after",
-    "T dh_product, T dh_past, T dh_out, T gate_r, T gate_u, T gate_n, T zh_n, T h_prev, bool real",
+    ARRIVING + "T gate_r, T gate_u, T gate_n, T zh_n, T h_prev, bool real",
     "T dh_carried, T dzx_r, T dzx_u, T dzx_n, T dzh_r, T dzh_u, T dzh_n",
-    """
-    T dh_all = dh_product + dh_past + dh_out;
-    // where the step is padding, h was handed on: so is its gradient
-    T dh = real ? dh_all : T(0);
-    // h = (1 - u) * n + u * h_prev
-    dh_carried = real ? T(dh_all * gate_u) : dh_all;
-    dzx_u = dh * (h_prev - gate_n) * gate_u * (1 - gate_u);
-    // n = tanh(zx_n + r * zh_n)
-    T dz_n = dh * (1 - gate_u) * (1 - gate_n * gate_n);
-    dzx_n = dz_n;
-    dzx_r = dz_n * zh_n * gate_r * (1 - gate_r);
+    NEW_STATE_BACKWARD
+    + """
+    // z_n = zx_n + r * zh_n
+    dzx_r = dzx_n * zh_n * gate_r * (1 - gate_r);
     // of h_prev Wh + bh: the same but for n, which r scales
     dzh_r = dzx_r;
     dzh_u = dzx_u;
-    dzh_n = dz_n * gate_r;
+    dzh_n = dzx_n * gate_r;
     """,
 )
 
 CANDIDATE_BACKWARD = Kernel(
     "gru_candidate_backward",
-    "T dh_product, T dh_past, T dh_out, T gate_u, T gate_n, T h_prev, bool real",
+    ARRIVING + "T gate_u, T gate_n, T h_prev, bool real",
     "T dh_carried, T dzx_u, T dzx_n",
-    """
-    T dh_all = dh_product + dh_past + dh_out;
-    // where the step is padding, h was handed on: so is its gradient
-    T dh = real ? dh_all : T(0);
-    // h = (1 - u) * n + u * h_prev
-    dh_carried = real ? T(dh_all * gate_u) : dh_all;
-    dzx_u = dh * (h_prev - gate_n) * gate_u * (1 - gate_u);
-    // n = tanh(zx_n + (r * h_prev) Wh_n + bh_n)
-    dzx_n = dh * (1 - gate_u) * (1 - gate_n * gate_n);
-    """,
+    NEW_STATE_BACKWARD,
 )
 
 RESET_BACKWARD = Kernel(

@@ -5,7 +5,7 @@ gates lie in memory as (T, B, 4, H), so that one product makes all four. As (T, 
 the cache holds, they are a view.
 """
 
-from minis2s.backend import Array, xp_of
+from minis2s.backend import Array, is_ids, xp_of
 from minis2s.kernels import Kernel, columns, real_rows
 
 FORWARD = Kernel(
@@ -64,7 +64,7 @@ def forward_steps(
     """
     xp = xp_of(Wh)
     T, B, H = tanh_c.shape
-    if x.dtype.kind in "iu":
+    if is_ids(x):
         z = (Wx + b)[x.reshape(T * B)]
     else:
         z = x.reshape(T * B, -1) @ Wx

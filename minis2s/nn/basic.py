@@ -88,11 +88,12 @@ class Embedding(Layer):
 
     def lookup(self, ids: Array):
         """ids (T, B) -> (the rows as a Lookup, cache); backward takes the gradient of the table."""
-        return Lookup(self.W.data, ids), None
+        rows = Lookup(self.W.data, ids)
+        return rows, rows
 
     def backward(self, dout: Array, cache) -> None:
         """dout (..., E), or (V, E) after `lookup`. The ids are no numbers to differentiate: nothing is returned."""
-        self.W.grad += dout if cache is None else self.op.backward(dout, cache)
+        self.W.grad += dout if isinstance(cache, Lookup) else self.op.backward(dout, cache)
 
     def describe(self) -> str:
         return "{} symbols, size {}".format(*self.W.data.shape)

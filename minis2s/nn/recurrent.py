@@ -37,7 +37,7 @@ class Recurrent(Layer):
     hidden_size: int
 
     def weights(self) -> list[Parameter]:
-        """The Parameters in the order of the functional pair's arguments."""
+        """The Parameters in the order of the functional pair's arguments. Every cell lists its own."""
         raise NotImplementedError(f"{type(self).__name__} must list its weights")
 
     def options(self) -> tuple:
@@ -52,7 +52,8 @@ class Recurrent(Layer):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the operation is the engine's own, which takes ids for inputs; one handed in need not."""
+        """Whether the operation is the engine's own. It takes ids for inputs, which one handed in need not;
+        that one is also called once, on the whole rectangle, as whoever wrote it expects."""
         return self.op in (F.rnn, F.lstm, F.gru)
 
     def forward(self, x: Array | Lookup, state: State | None = None, mask: Array | None = None):
@@ -74,7 +75,9 @@ class Recurrent(Layer):
             (hs, *last), cache = run(inputs, state, mask)
         else:
             (hs, last), cache = live_rows.forward(run, inputs, state, mask, plan)
-        return (hs, tuple(last)), cache if not isinstance(x, Lookup) else LookupCache(x.table, cache)
+        if isinstance(x, Lookup):
+            cache = LookupCache(x.table, cache)
+        return (hs, tuple(last)), cache
 
     def backward(self, dout: tuple[Array | None, State | None], cache):
         """dout = (dhs, dstate), either may be None -> (dx, dstate of the initial state).

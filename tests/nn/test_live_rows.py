@@ -216,3 +216,13 @@ def test_step_by_step_every_position_has_its_logits():
     model = Seq2Seq(ModelConfig(embed=4, hidden=4, decoder="bahdanau"), 9, 9, rng=rng())
     with pytest.raises(ValueError, match="leave out real"):
         model.forward(np.full((2, 2), 5), None, np.full((2, 2), 5), real=np.ones((2, 2), bool))
+
+
+def test_an_operation_without_a_cache_is_not_taken_for_a_lookup():
+    W = rng().standard_normal((5, 4))
+    counted = Op("mine", lambda W, ids: (W[ids], None), lambda dout, cache: np.full((5, 4), dout.sum()))
+    layer = Embedding(5, 4, rng=rng(), op=counted, dtype=np.float64)
+    layer.W.data = W
+    out, cache = layer.forward(np.array([[1, 2], [0, 1]]))
+    layer.backward(np.ones_like(out), cache)
+    assert (layer.W.grad == out.size).all()

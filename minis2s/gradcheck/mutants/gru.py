@@ -47,8 +47,8 @@ SEQUENCE = [
     ),
     sequence(
         "time runs forward",
-        "for t in reversed(range(T)):",
-        "for t in range(T):",
+        "steps = reversed(range(T))",
+        "steps = range(T)",
         "Backward walks the steps from the first to the last.",
         "time shift",
         "dh",
