@@ -332,7 +332,7 @@ MUTANTS = [
         "there is one parameter",
     ),
     clip(
-        "global_norm",
+        "squared_lengths",
         "of the weights",
         "xp_of(p.grad).vdot(p.grad, p.grad)",
         "xp_of(p.data).vdot(p.data, p.data)",
