@@ -69,10 +69,13 @@ FLOAT = 4  # bytes
 def multiplications(s: Size) -> int:
     """Of all matrix products, forward and backward (each product has two more in backward)."""
     tokens = s.T * s.B
-    recurrent = 2 * tokens * (s.E + s.H) * 4 * s.H  # encoder and decoder, four gates
+    recurrent = 2 * tokens * s.H * 4 * s.H  # encoder and decoder, four gates
+    # of few symbols each is multiplied once, and the gradients are summed by symbol
+    every, each = 3 * tokens * s.E, 3 * s.V * s.E + tokens * s.V
+    inputs = 2 * min(every, each) * 4 * s.H
     query, scores, contexts = tokens * s.H * s.H, tokens * s.T * s.H, tokens * s.T * s.H
     combine, output = tokens * 2 * s.H * s.H, tokens * s.H * s.V
-    return 3 * (recurrent + query + scores + contexts + combine + output)
+    return inputs + 3 * (recurrent + query + scores + contexts + combine + output)
 
 
 def weights(s: Size) -> int:

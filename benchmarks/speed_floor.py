@@ -2,7 +2,7 @@
 
 No engine that multiplies matrices with this BLAS can be faster. The products are those that the
 model truly needs, forward and backward: for each recurrent layer the projection of its inputs as
-one product, the recurrent ones step by step, the gradients of weights and inputs as one product
+one product (of few symbols, that of each symbol, and the sum of the gradients by symbol), the recurrent ones step by step, the gradients of weights and inputs as one product
 each; attention by sentence; the tanh and the output layer. They work on the real tokens alone: of
 a ragged batch, a step multiplies only the sentences that have not ended (attention alone takes the
 padded rectangle). Where a product can be laid out in several ways, the fastest here is taken. All
@@ -80,8 +80,19 @@ def affine(new: Arena, group: str, N: int, D: int, K: int) -> list[Product]:
     ]
 
 
-def recurrent(new: Arena, group: str, live: np.ndarray, D: int, H: int, gates: int) -> list[Product]:
-    """A layer of size H over inputs of size D; live (T,) is how many sentences have a step t."""
+def looked_up(new: Arena, group: str, N: int, V: int, D: int, K: int) -> list[Product]:
+    """x W for N rows x, each one of V in a table: of the table alone, and the sum of dout by rows of it."""
+    dout, one_hot, dproduct = new("out", N, K), new("one hot", N, V), new("dproduct", V, K)
+    return [*affine(new, group, V, D, K), fastest(group, plain=times(one_hot.T, dout, dproduct))]
+
+
+def recurrent(
+    new: Arena, group: str, live: np.ndarray, D: int, H: int, gates: int, symbols: int | None = None
+) -> list[Product]:
+    """A layer of size H over inputs of size D; live (T,) is how many sentences have a step t.
+
+    symbols: the inputs are embeddings of so many, each multiplied once; None: every input is.
+    """
     T, B, N, K = len(live), int(live.max()), int(live.sum()), gates * H
     hs, z = new("hs", T, B, H), new("z", T, B, K)
     Wh = new(f"Wh {group}", H, K)
@@ -108,7 +119,7 @@ def recurrent(new: Arena, group: str, live: np.ndarray, D: int, H: int, gates: i
 
     h_prev, dz, dWh = hs.reshape(T * B, H)[:N], z.reshape(T * B, K)[:N], new(f"dWh {group}", H, K)
     return [
-        *affine(new, group, N, D, K),
+        *(affine(new, group, N, D, K) if symbols is None else looked_up(new, group, N, symbols, D, K)),
         fastest(group, wide=wide, gate_by_gate=gate_by_gate),
         fastest(group, copied=backward_copied, view=backward_view),
         fastest(group, plain=times(h_prev.T, dz, dWh), transposed=times(dz.T, h_prev, dWh.reshape(K, H))),
@@ -137,6 +148,19 @@ def attention(new: Arena, T: int, S: int, B: int, N: int, H: int) -> list[Produc
     ]
 
 
+def symbols(case: Case, batch: Batch) -> tuple[int | None, int | None]:
+    """How many symbols of source and target are multiplied in place of all tokens; None where that is no gain."""
+    if case.config.dropout:  # then two equal tokens have two embeddings
+        return None, None
+    sides = ((case.V_source, batch.src_mask), (case.V_target, batch.tgt_mask))
+    return tuple(V if cheaper(V, int(mask.sum()), case.config.embed) else None for V, mask in sides)
+
+
+def cheaper(V: int, N: int, D: int) -> bool:
+    """Whether `looked_up` has fewer multiplications than `affine`."""
+    return 3 * V * D + N * V < 3 * N * D
+
+
 def products(case: Case, batch: Batch, new: Arena) -> list[Product]:
     """All matrix products of a training step on this batch."""
     c = case.config
@@ -146,9 +170,10 @@ def products(case: Case, batch: Batch, new: Arena) -> list[Product]:
     found: list[Product] = []
     for n in range(c.layers):
         D = c.embed if n == 0 else c.hidden
+        of_source, of_target = (None, None) if n else symbols(case, batch)
         for _ in range(1 + c.bidirectional):
-            found += recurrent(new, "encoder", source, D, c.hidden // (1 + c.bidirectional), gates)
-        found += recurrent(new, "decoder", target, D, c.hidden, gates)
+            found += recurrent(new, "encoder", source, D, c.hidden // (1 + c.bidirectional), gates, of_source)
+        found += recurrent(new, "decoder", target, D, c.hidden, gates, of_target)
     found += attention(new, T, S, B, N, c.hidden)
     found += affine(new, "combine", N, 2 * c.hidden, c.hidden)
     found += affine(new, "output", N, c.hidden, case.V_target)

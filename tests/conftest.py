@@ -2,9 +2,13 @@
 
 strict_xp        a stand-in for CuPy that needs no GPU, known to the package while the test runs
 gpu              CuPy itself; a test that asks for it is skipped where there is no GPU
+load             load("speed_floor") is the script of that name in benchmarks/
+counted          counted(run) is how many numbers run() multiplies in np.matmul
 """
 
+import importlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +17,8 @@ import pytest
 from hypothesis import settings
 
 import minis2s.backend
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 # no property test is timed: a machine under load is no bug
 settings.register_profile("untimed", deadline=None)
@@ -45,3 +51,29 @@ def gpu() -> ModuleType:
         return minis2s.backend.array_module("cupy")
     except minis2s.backend.UserError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def load(monkeypatch) -> Callable[[str], ModuleType]:
+    """The scripts in benchmarks/ import each other by name."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+@pytest.fixture
+def counted(monkeypatch) -> Callable[[Callable[[], object]], int]:
+    def count(run: Callable[[], object]) -> int:
+        found = 0
+        matmul = np.matmul
+
+        def counting(a, b, out):
+            nonlocal found
+            found += out.size * a.shape[-1]
+            return matmul(a, b, out=out)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "matmul", counting)
+            run()
+        return found
+
+    return count

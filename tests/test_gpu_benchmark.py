@@ -3,7 +3,6 @@
 Our side runs on the stand-in for CuPy, torch's on the processor.
 """
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +18,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
-def gpu_benchmark(monkeypatch):
-    """The module benchmarks/gpu.py; the scripts there import each other by name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("gpu")
+def gpu_benchmark(load):
+    return load("gpu")
 
 
 def small_case(gpu_benchmark, **options):

@@ -1,6 +1,5 @@
 """The model of what a step costs counts what there is, and its rates are found again. No times are tested."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -15,27 +14,16 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
-def scaling(monkeypatch):
-    """The module benchmarks/scaling.py; the scripts there import each other by name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("scaling")
+def scaling(load):
+    return load("scaling")
 
 
-def test_it_counts_the_multiplications_of_the_floor(scaling, monkeypatch):
+@pytest.mark.parametrize("V", [5, 11], ids=["few symbols", "many symbols"])
+def test_it_counts_the_multiplications_of_the_floor(scaling, load, counted, V):
     """speed_floor.py makes the matrix products of a step; they are counted at np.matmul."""
-    size = scaling.Size(T=6, H=8, V=11, B=3, E=5)
-    side = importlib.import_module("speed_floor").Floor(scaling.case_of(size))
-    counted = 0
-    matmul = np.matmul
-
-    def counting(a, b, out):
-        nonlocal counted
-        counted += out.size * a.shape[-1]
-        return matmul(a, b, out=out)
-
-    monkeypatch.setattr(np, "matmul", counting)
-    side.step(side.batches[0])
-    assert counted == scaling.multiplications(size)
+    size = scaling.Size(T=6, H=8, V=V, B=3, E=5)
+    side = load("speed_floor").Floor(scaling.case_of(size))
+    assert counted(lambda: side.step(side.batches[0])) == scaling.multiplications(size)
 
 
 def test_it_counts_the_weights_of_the_model(scaling):
