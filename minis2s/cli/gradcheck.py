@@ -13,7 +13,7 @@ from minis2s.cli.subjects import Subject, known_kind, subjects
 from minis2s.errors import UserError
 from minis2s.files import write_json
 from minis2s.gradcheck import Report, gradcheck
-from minis2s.gradcheck.check import SECONDS
+from minis2s.gradcheck.checker import SECONDS
 from minis2s.gradcheck.html import save_html
 from minis2s.gradcheck.kinds import KINDS, Kind
 from minis2s.gradcheck.report import DIFFERS, HINTS

@@ -137,7 +137,13 @@ def later_end(trainer: Trainer, folder: Path) -> str:
             options += f" --epochs {math.ceil(more * config.epochs)}"
         if config.minutes is not None:
             options += f" --minutes {more * config.minutes:.3g}"
-    return f"{program()} train --resume --out {folder}{options}"
+    return f"{resume_command(trainer.ranks.size, folder)}{options}"
+
+
+def resume_command(ranks: int, folder: Path) -> str:
+    """The command that goes on with a run, in as many processes as it has."""
+    mpiexec = f"mpiexec -n {ranks} " if ranks > 1 else ""
+    return f"{mpiexec}{program()} train --resume --out {folder}"
 
 
 def advice(trainer: Trainer, folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from minis2s.backend import array_module, keep_freed_memory
 from minis2s.cli.machine import blas_settings, program
-from minis2s.cli.report import has_ended, later_end, report
+from minis2s.cli.report import has_ended, later_end, report, resume_command
 from minis2s.cli.train_options import (
     add_arguments,  # noqa: F401 -- every command's file has it
     new_config,
@@ -183,8 +183,7 @@ def train(args: argparse.Namespace, ranks: Alone) -> int:
             return 0
     if first and not args.quiet:
         introduce(run, ranks.size)
-    mpiexec = f"mpiexec -n {ranks.size} " if ranks.size > 1 else ""
-    go_on = f"go on with: {mpiexec}{program()} train --resume --out {folder}"
+    go_on = f"go on with: {resume_command(ranks.size, folder)}"
     try:
         trainer.run(quiet=args.quiet)
         if trainer.interrupted:

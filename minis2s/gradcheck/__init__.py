@@ -10,7 +10,8 @@ import sys
 from types import ModuleType
 
 from minis2s.gradcheck.causes import CAUSES, Finding, Place
-from minis2s.gradcheck.check import assert_gradients, check_loss, gradcheck
+from minis2s.gradcheck.check import assert_gradients, gradcheck
+from minis2s.gradcheck.loss_check import check_loss
 from minis2s.gradcheck.properties import properties
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.trial import Cause

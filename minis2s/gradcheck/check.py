@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 
 from minis2s.gradcheck.checker import SECONDS, Checker
-from minis2s.gradcheck.kind_trials import as_trials
-from minis2s.gradcheck.loss_check import check_loss
 from minis2s.gradcheck.misuse import refuse_settings
 from minis2s.gradcheck.report import HINTS, Report
-
-__all__ = ["SECONDS", "Checker", "as_trials", "assert_gradients", "check_loss", "gradcheck"]
 
 
 def gradcheck(
@@ -58,9 +54,7 @@ def gradcheck(
     Sources: Squire and Trapp 1998 (complex step), Richardson 1911; the Taylor test as in Farrell et al.
     2013, section 6; the search for the cause is mutation analysis (DeMillo, Lipton and Sayward 1978).
     """
-    refuse_settings(
-        hint=hint, seed=seed, dtype=dtype, without=without, seconds=seconds, options=range(HINTS + 1)
-    )
+    refuse_settings(hint=hint, seed=seed, dtype=dtype, without=without, seconds=seconds)
     start = time.perf_counter()
     options = {} if reset_after is None else {"reset_after": reset_after}
     checker = Checker(fast=fast, seed=seed, dtype=dtype, seconds=float(seconds), without=without)

@@ -48,8 +48,10 @@ def as_trials(
     for setting in kind.settings:
         try:
             trial = trial_of(checker, name, forward, backward, kind, declared, setting)
-        except Misbehaved:
-            continue
+        except Misbehaved as error:
+            if error.final:
+                raise
+            continue  # what it does in this setting is a fault, told elsewhere; the others may show the cause
         if trial is not None:
             checker.compared(trial.run, trial.oracle, trial.blocks)
             trials.append(trial)

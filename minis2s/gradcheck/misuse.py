@@ -9,7 +9,7 @@ import numpy as np
 
 from minis2s.errors import UserError
 from minis2s.gradcheck.hints import NONE_REMEDY
-from minis2s.gradcheck.report import Report
+from minis2s.gradcheck.report import HINTS, Report
 from minis2s.gradcheck.subject import Signature, signature_of
 from minis2s.op import Op
 
@@ -83,17 +83,11 @@ def other_arguments(signature: Signature) -> str:
 
 
 def refuse_settings(
-    *,
-    hint: Any = 0,
-    seed: Any = 0,
-    dtype: Any = np.float64,
-    without: Any = (),
-    seconds: Any = 1.0,
-    options: Sequence[int] = (0,),
+    *, hint: Any = HINTS, seed: Any = 0, dtype: Any = np.float64, without: Any = (), seconds: Any = 1.0
 ) -> None:
-    """Raises UserError for a setting of a check that cannot be meant. options: the hints that there are."""
-    if not is_whole(hint) or hint not in options:
-        raise UserError(f"hint must be {', '.join(map(str, options[:-1]))} or {options[-1]}, got {hint!r}")
+    """Raises UserError for a setting of a check that cannot be meant."""
+    if not is_whole(hint) or hint not in range(HINTS + 1):
+        raise UserError(f"hint must be {', '.join(map(str, range(HINTS)))} or {HINTS}, got {hint!r}")
     if not is_whole(seed) or seed < 0:
         raise UserError(f"seed must be a whole number, 0 or more, got {seed!r}")
     try:

@@ -26,6 +26,7 @@ from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, copied, leav
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.subject import as_number
 from minis2s.gradcheck.trial import causes_in
+from minis2s.gradcheck.verdict import MISSING, RIGHT, VACUOUS, WRONG
 from minis2s.gradcheck.watch import walk
 from minis2s.models import Seq2Seq
 from minis2s.nn import Attention, Layer
@@ -64,8 +65,7 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
                 measure_entries(run, oracle, blocks, checker)
         except Misbehaved as error:
             report.blocks = [] if isinstance(error, TooSlow) else report.blocks
-            report.findings.append(remark(str(error)) if isinstance(error, TooSlow) else fault(str(error)))
-            return report
+            return report.misbehaved(error)
         report.oracle = oracle.method
         report.settings += [setting] if setting else []
         try:
@@ -75,16 +75,16 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             run.findings.append(fault(f"called a second time without zero_grad: {error}"))
         report.findings += [f for f in run.findings if f not in report.findings]
         merge(report, blocks, setting)
-        if any(b.verdict in ("wrong", "missing") for b in blocks.values()):
+        if any(b.verdict in (WRONG, MISSING) for b in blocks.values()):
             insitu.explain(checker, report, layer, problem, run, oracle, blocks)
             break
-        if report.verdict == "wrong":
+        if report.verdict == WRONG:
             report.causes = causes_in(report.findings, wrong=False)
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
             if any(f.says.startswith(MUST_BE) for f in report.findings):
                 report.place = insitu.where_not_linear(checker, layer, problem, run.douts) or report.place
             break
-    if not inputs and report.verdict != "wrong":
+    if not inputs and report.verdict != WRONG:
         check_operations(checker, report, layer, problems[0][1])
     return report
 
@@ -95,10 +95,10 @@ def merge(report: Report, blocks: dict, setting: str) -> None:
     for name, block in blocks.items():
         if name not in known:
             report.blocks.append(block)
-        elif block.verdict in ("wrong", "missing") or (
-            report.blocks[known[name]].verdict == "vacuous" and block.verdict == "right"
+        elif block.verdict in (WRONG, MISSING) or (
+            report.blocks[known[name]].verdict == VACUOUS and block.verdict == RIGHT
         ):
-            if block.verdict == "wrong":
+            if block.verdict == WRONG:
                 block.notes += (Note(f"running {setting}", level=1),)
             report.blocks[known[name]] = block
 
@@ -109,11 +109,11 @@ def measure_entries(run, oracle, blocks: dict, checker) -> None:
     oracle.terms(oracle.blocks)
     affordable = int(ENTRIES_SECONDS / (3 * (time.perf_counter() - start)))  # entries, at a complex pass each
     sizes = {name: g.size for name, g in run.gradients.items()}
-    for name in sorted(sizes, key=lambda n: (blocks[n].verdict == "right", sizes[n])):
+    for name in sorted(sizes, key=lambda n: (blocks[n].verdict == RIGHT, sizes[n])):
         if 0 < sizes[name] <= min(LARGEST_BLOCK, affordable):
             affordable -= sizes[name]
             measured = judge_entries(name, run, oracle, checker.rng(12))
-            if blocks[name].verdict != "wrong" or measured.verdict == "wrong":
+            if blocks[name].verdict != WRONG or measured.verdict == WRONG:
                 blocks[name] = measured
 
 
@@ -275,7 +275,7 @@ def layer_problem(name: str, layer: Layer, inputs: list) -> Problem:
     def backward(douts: list, kept):
         out, cache = kept
         clear(layer, parameters)
-        result = layer.backward(like(out, [d.copy() if d is not None else None for d in douts]), cache)
+        result = layer.backward(like(out, douts), cache)
         returned = [] if result is None else leaves(result)
         gradients = dict(zip(places.values(), returned, strict=False)) if len(returned) >= len(places) else {}
         return gradients | {key: parameter.grad for key, parameter in parameters.items()}, ""

@@ -17,6 +17,7 @@ from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.problem import Problem
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.trial import Form
+from minis2s.gradcheck.verdict import RIGHT, WRONG
 from minis2s.gradcheck.watch import Call, Watch, walk
 from minis2s.op import Op
 
@@ -31,11 +32,11 @@ def check_operations(checker, report: Report, layer, problem: Problem) -> None:
         problem.forward(problem.blocks)
     for path, op, kind, form in operations_of(layer, watch.calls):
         own = check_kind(one_direction, op.name, op.forward, op.backward, kind, form, None)
-        if own.verdict != "wrong":
+        if own.verdict != WRONG:
             continue
         where = f"{op.name} of {path}" if path else op.name
         report.findings += [f._replace(says=f"{where}, on its own: {f.says}") for f in own.findings]
-        report.blocks += [replace(b, name=f"{where}: {b.name}") for b in own.blocks if b.verdict != "right"]
+        report.blocks += [replace(b, name=f"{where}: {b.name}") for b in own.blocks if b.verdict != RIGHT]
         report.causes = own.causes
         place = own.place or Place(f"d{next(iter(kind.arguments))}")
         report.place = replace(place, layer=path or op.name)

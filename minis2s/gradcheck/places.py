@@ -148,7 +148,7 @@ def gates_of(
     The input is widened by one entry for each gate unit: x gets zeros there and Wx the unit matrix. The
     outputs stay what they were, and since z = x Wx + ..., the gradient of those entries of x is dz.
     """
-    values, wide = trial.values, {}
+    values = trial.values
     G = values["Wx"].shape[1]
     wide = dict(values)
     wide["x"] = np.concatenate([values["x"], np.zeros((*values["x"].shape[:-1], G))], axis=-1)
@@ -188,7 +188,6 @@ def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial
     T, _, G = dz.shape
     gates = kind.gates or "z"
     H = G // len(gates)
-    last = {"x": "dx"}
     wrong_weights = [n for n in trial.wrong if n.startswith(("W", "b"))]
     if differs.any() and not wrong_weights and trial.wrong == ["x"]:
         return Place("dx")
@@ -201,12 +200,10 @@ def place_from_gates(dz: np.ndarray, right: np.ndarray, kind: Kind, trial: Trial
         if kind.name.startswith("rnn"):
             node, gate = "dz" if t == T - 1 else "dh", ""
         return Place(node, step=None if kind.steps else t, gate=gate, rows=chosen)
-    for name in trial.wrong:
-        node = {"h0": "dh0", "c0": "dc0", "h_prev": "dh0", "c_prev": "dc0"}.get(
-            name, last.get(name, f"d{name}")
-        )
-        return Place(node)
-    return None
+    if not trial.wrong:
+        return None
+    name = trial.wrong[0]
+    return Place({"h_prev": "dh0", "c_prev": "dc0"}.get(name, f"d{name}"))
 
 
 def node_of_gates(bad: str, kind: Kind) -> tuple[str, str]:

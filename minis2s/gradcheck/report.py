@@ -87,8 +87,8 @@ class Report:
     def numbers_are_right(self) -> bool:
         """Was every block judged, and right? A gradient that is zero for every input is right, but nothing
         but zeros proves nothing."""
-        counted = {b.verdict for b in self.blocks if not (b.verdict == VACUOUS and b.proven)}
-        return counted == {RIGHT}
+        open_ones = {b.verdict for b in self.blocks if not (b.verdict == VACUOUS and b.proven)}
+        return open_ones == {RIGHT}
 
     @property
     def ok(self) -> bool:

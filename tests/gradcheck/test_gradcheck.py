@@ -627,8 +627,10 @@ def test_every_layer_is_right(name):
     # a decoder without attention takes the encoder's states and does nothing with them: zero is right
     assert blocks(report, "vacuous") == ({"values"} if name == "Decoder, plain" else set())
     assert all(b.proven for b in report.blocks if b.verdict == "vacuous")
-    assert report.ok and report.findings == []
-    assert report.name == type(layer).__name__
+    assert report.ok and report.name == type(layer).__name__
+    # a bridge that copies hands the very gradient on that it is given; nobody adds to it in place
+    handed_on = "the gradient of states[0] shares its memory with the gradient dout"
+    assert [f.says.partition(":")[0] for f in report.findings] == [handed_on] * (name == "Bridge, copy")
     prefix = "attention." if "Attention" in name else ""  # it is checked together with its keys
     assert {prefix + path for path in layer.parameters()} <= {b.name for b in report.blocks}
 
@@ -648,6 +650,8 @@ class Mine(nn.Layer):
 
     def backward(self, dout, cache):
         x, h, cache = cache
+        if self.mistake == "in place":
+            dout *= 1 + 1e-12  # far below what a wrong number would be
         dz = self.linear.backward(dout, cache)
         if self.mistake != "no derivative":
             dz = dz * (1 - h**2)
@@ -662,6 +666,11 @@ class Mine(nn.Layer):
 def test_a_layer_of_ones_own():
     report = gradcheck(Mine(), X)
     assert report.ok and {b.name for b in report.blocks} == {"x", "W", "linear.W", "linear.b"}
+
+
+def test_a_layer_that_works_in_the_gradient_it_is_given():
+    report = gradcheck(Mine("in place"), X)
+    assert report.verdict == "wrong" and "backward changes the gradient dout that it is given" in said(report)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from minis2s.cli import main
+from minis2s.cli.report import resume_command
 from minis2s.errors import UserError
 from minis2s.train import ranks
 from minis2s.train.checkpoint import load_checkpoint
@@ -386,3 +387,9 @@ def test_a_gpu_is_for_one_process():
     args = work.minis2s.cli.parse(["train", "reverse", "--backend", "cupy"])
     with pytest.raises(UserError, match="--backend cupy trains in one process: start it without mpiexec"):
         work.minis2s.cli.train.prepare(args, two)
+
+
+def test_the_command_that_goes_on_with_a_run_names_its_processes():
+    assert resume_command(1, Path("run")).endswith(" train --resume --out run")
+    assert "mpiexec" not in resume_command(1, Path("run"))
+    assert resume_command(2, Path("run")) == f"mpiexec -n 2 {resume_command(1, Path('run'))}"
