@@ -25,8 +25,8 @@ class Ours:
     def step(self, batch: Batch) -> None:
         loss, _ = self.workers.gradient(batch)
         float(loss)
-        clip_global_norm(self.parameters, MAX_NORM)
-        self.optimizer.step()
+        clip_global_norm(self.parameters, MAX_NORM, self.workers.spread)
+        self.optimizer.step(self.workers.spread)
 
     def reference(self) -> tuple[dict[str, np.ndarray], float, dict[str, np.ndarray]]:
         """Weights, loss and gradients on the first batch, in float64, without dropout."""

@@ -6,7 +6,7 @@ it remembers between steps is kept by parameter name, and `state` / `load_state`
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,14 +14,33 @@ from minis2s.backend import Array, to_numpy, xp_of
 from minis2s.kernels import fused
 from minis2s.nn.layer import Parameter
 
+PIECE = 2**15  # numbers: a piece of five arrays, and what is computed of it, stays in a processor's cache
+
+Spread = Callable[[Callable, Iterable], Iterable]  # map, or Workers.spread, which uses several threads
+
+
+def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """The same stretches of several arrays of one shape: views, to be changed in place.
+
+    Line after line over an array that is larger than the processor's cache fetches all of it from memory
+    for every line; all lines over one piece after the other fetch it once. On a GPU an array is one
+    piece, and so it is where its numbers do not lie in order.
+    """
+    if not all(isinstance(a, np.ndarray) and a.flags.c_contiguous for a in arrays):
+        yield arrays
+        return
+    flat = [a.reshape(-1) for a in arrays]
+    for start in range(0, flat[0].size, PIECE):
+        yield tuple(a[start : start + PIECE] for a in flat)
+
 
 class Optimizer:
     """What all optimizers share: the walk over the parameters, and saving what is remembered.
 
     A subclass names its running arrays (`running`: each has a parameter's shape and starts at
-    zero) and writes `update`, the change of one parameter. Those arrays and one scratch array are
-    made here, with the dtype and array module of the parameters: move a model (`Layer.to`) first
-    and make its optimizer afterwards.
+    zero) and writes `update`, the change of some weights. Those arrays are made here, with the
+    dtype and array module of the parameters: move a model (`Layer.to`) first and make its optimizer
+    afterwards.
 
     lr: the learning rate, free to be set before each step.  steps: the number of steps taken.
     """
@@ -38,32 +57,32 @@ class Optimizer:
             kind: {name: xp_of(p.data).zeros_like(p.data) for name, p in self.parameters.items()}
             for kind in running
         }
-        # one scratch array, as long as the longest parameter, seen in the shape of each
-        longest = max((p.data for p in self.parameters.values()), key=lambda data: data.size)
-        flat = xp_of(longest).empty(longest.size, dtype=longest.dtype)
-        self.scratch = {
-            name: flat[: p.data.size].reshape(p.data.shape) for name, p in self.parameters.items()
-        }
+        self.dtypes = {name: p.data.dtype for name, p in self.parameters.items()}
 
-    def step(self) -> None:
-        """Change every parameter once, in place, by its gradient.
+    def step(self, spread: Spread = map) -> None:
+        """Change every parameter once, in place, by its gradient; `spread` may use several threads for it.
 
-        Raises ValueError when a parameter has another dtype than the optimizer was made for.
+        Raises ValueError when a parameter has another dtype than the optimizer was made for; then
+        nothing has been changed.
         """
-        self.steps += 1
         for name, p in self.parameters.items():
-            scratch = self.scratch[name]
-            if p.data.dtype != scratch.dtype:
+            if p.data.dtype != self.dtypes[name]:
                 raise ValueError(
-                    f"parameter {name!r} is {p.data.dtype}, the optimizer was made for {scratch.dtype}: "
+                    f"parameter {name!r} is {p.data.dtype}, the optimizer was made for {self.dtypes[name]}: "
                     "make the optimizer after the model has been moved or cast"
                 )
-            self.update(p.data, p.grad, scratch, *(arrays[name] for arrays in self.running.values()))
+        self.steps += 1
+        work = [
+            piece
+            for name, p in self.parameters.items()
+            for piece in pieces(p.data, p.grad, *(arrays[name] for arrays in self.running.values()))
+        ]
+        list(spread(lambda piece: self.update(*piece), work))
 
-    def update(self, p: Array, dp: Array, scratch: Array, *running: Array) -> None:
-        """Change the weights `p` in place by their gradient `dp`; all arrays have one shape.
+    def update(self, p: Array, dp: Array, *running: Array) -> None:
+        """Change some weights `p` in place by their gradient `dp`; all arrays have one shape.
 
-        `dp` is left as it is; `scratch` is free for any use.
+        `dp` is left as it is. Several threads may be in here, each with weights of its own.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
@@ -133,24 +152,22 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.weight_decay = weight_decay
 
-    def update(self, p: Array, dp: Array, scratch: Array, v: Array | None = None) -> None:
-        xp = xp_of(p)
+    def update(self, p: Array, dp: Array, v: Array | None = None) -> None:
         lr, momentum = float(self.lr), self.momentum
         # g = dp + weight_decay * p
         g = dp
         if self.weight_decay:
-            g = xp.multiply(p, self.weight_decay, out=scratch)
-            g += dp
+            g = dp + self.weight_decay * p
         # v = momentum * v + g
         if v is not None:
             v *= momentum
             v += g
         # p -= lr * g
         if v is None or self.nesterov:
-            p -= xp.multiply(g, lr, out=scratch)
+            p -= lr * g
         # p -= lr * v, or lr * momentum * v beside the above
         if v is not None:
-            p -= xp.multiply(v, lr * momentum if self.nesterov else lr, out=scratch)
+            p -= (lr * momentum if self.nesterov else lr) * v
 
 
 class Adam(Optimizer):
@@ -185,24 +202,19 @@ class Adam(Optimizer):
         self.betas = tuple(betas)
         self.eps = eps
 
-    def update(self, p: Array, dp: Array, scratch: Array, m: Array, v: Array) -> None:
-        xp = xp_of(p)
+    def update(self, p: Array, dp: Array, m: Array, v: Array) -> None:
         beta1, beta2 = self.betas
+        root = math.sqrt(1 - beta2**self.steps)
+        lr_t = float(self.lr) * root / (1 - beta1**self.steps)
+        eps_t = self.eps * root
         # m = beta1 * m + (1 - beta1) * dp
         m *= beta1
-        m += xp.multiply(dp, 1 - beta1, out=scratch)
+        m += (1 - beta1) * dp
         # v = beta2 * v + (1 - beta2) * dp**2
         v *= beta2
-        xp.multiply(dp, dp, out=scratch)
-        scratch *= 1 - beta2
-        v += scratch
+        v += (1 - beta2) * dp**2
         # p -= lr_t * m / (sqrt(v) + eps_t)
-        root = math.sqrt(1 - beta2**self.steps)
-        xp.sqrt(v, out=scratch)
-        scratch += self.eps * root
-        xp.divide(m, scratch, out=scratch)
-        scratch *= float(self.lr) * root / (1 - beta1**self.steps)
-        p -= scratch
+        p -= lr_t * m / (xp_of(v).sqrt(v) + eps_t)
 
 
 class AdamW(Adam):
@@ -229,10 +241,10 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps)
         self.weight_decay = weight_decay
 
-    def update(self, p: Array, dp: Array, scratch: Array, m: Array, v: Array) -> None:
+    def update(self, p: Array, dp: Array, m: Array, v: Array) -> None:
         # p -= lr * weight_decay * p
         p *= 1 - float(self.lr) * self.weight_decay
-        super().update(p, dp, scratch, m, v)
+        super().update(p, dp, m, v)
 
 
 def check_decay(weight_decay: float) -> None:
@@ -240,23 +252,29 @@ def check_decay(weight_decay: float) -> None:
         raise ValueError(f"weight_decay must be a finite number >= 0, got {weight_decay}")
 
 
-def global_norm(parameters: Mapping[str, Parameter]) -> float:
+def global_norm(parameters: Mapping[str, Parameter], spread: Spread = map) -> float:
     """The length of all gradients seen as one vector: sqrt(sum of dp**2 over every weight).
 
     It is nan or inf when a gradient is, and inf too where the squares leave the range of the dtype
     (in float32, gradients of about 1e19).
     """
-    squares = squared_lengths(parameters)
+    squares = squared_lengths(parameters, spread)
     # one conversion at the very end: on a GPU each conversion waits for the device
     return math.sqrt(float(sum(squares)))
 
 
-def squared_lengths(parameters: Mapping[str, Parameter]) -> list[Array]:
-    """The squared length of each gradient, scalars on its device."""
-    return [xp_of(p.grad).vdot(p.grad, p.grad) for p in parameters.values()]
+def squared_lengths(parameters: Mapping[str, Parameter], spread: Spread = map) -> list[Array]:
+    """The squared length of each piece of the gradients, scalars on their device."""
+    return list(spread(lambda dp: xp_of(dp).vdot(dp, dp), gradient_pieces(parameters)))
 
 
-def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> float | Array:
+def gradient_pieces(parameters: Mapping[str, Parameter]) -> list[Array]:
+    return [dp for p in parameters.values() for (dp,) in pieces(p.grad)]
+
+
+def clip_global_norm(
+    parameters: Mapping[str, Parameter], max_norm: float, spread: Spread = map
+) -> float | Array:
     """Shorten all gradients together, in place, so that their global norm is at most `max_norm`.
 
         norm = sqrt(sum of dp**2 over every weight)
@@ -277,11 +295,10 @@ def clip_global_norm(parameters: Mapping[str, Parameter], max_norm: float) -> fl
         raise ValueError(f"max_norm must be above 0, got {max_norm}")
     if any(fused(xp_of(p.grad)) for p in parameters.values()):
         return clip_on_device(parameters, max_norm)
-    norm = global_norm(parameters)
+    norm = global_norm(parameters, spread)
     if math.isfinite(norm) and norm > max_norm:
         scale = float(max_norm) / norm
-        for p in parameters.values():
-            p.grad *= scale
+        list(spread(lambda dp: np.multiply(dp, scale, out=dp), gradient_pieces(parameters)))
     return norm
 
 

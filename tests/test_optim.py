@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from minis2s.nn.layer import Parameter
-from minis2s.optim import SGD, Adam, AdamW, clip_global_norm, global_norm
+from minis2s.optim import (
+    PIECE,
+    SGD,
+    Adam,
+    AdamW,
+    clip_global_norm,
+    global_norm,
+    gradient_pieces,
+    pieces,
+)
 
 SHAPES = {"encoder.W": (5, 3), "encoder.b": (3,), "scale": (), "none": (0, 4), "deep": (2, 3, 4)}
 STEPS = 7
@@ -180,10 +189,57 @@ def test_arrays_are_changed_in_place_and_gradients_left_alone(case):
         assert p.data.size == 0 or np.all(data != old)
 
 
-def test_running_arrays_and_scratch_share_no_memory_with_the_weights():
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5])
+def test_pieces_are_views_that_meet_every_number_once(size):
+    a, b = np.zeros((size, 1)), np.arange(size)
+    for piece_a, piece_b in pieces(a, b):
+        assert piece_a.size <= PIECE and np.shares_memory(piece_a, a) and np.shares_memory(piece_b, b)
+        piece_a += 1 + piece_b
+    assert a[:, 0].tolist() == list(range(1, size + 1))
+
+
+def test_an_array_out_of_order_is_one_piece():
+    a, b = np.zeros((300, 200), order="F"), np.zeros((300, 200))
+    [(piece_a, piece_b)] = pieces(a, b)
+    assert piece_a is a and piece_b is b
+
+
+def several_pieces(rng):
+    """Parameters of two and a half pieces, of one, and of none, with gradients."""
+    parameters = {
+        name: Parameter(rng.standard_normal(shape))
+        for name, shape in {"large": (5, PIECE // 2), "small": (3, 4), "empty": (0, 2)}.items()
+    }
+    for p in parameters.values():
+        p.grad[...] = rng.standard_normal(p.grad.shape)
+    return parameters
+
+
+def backwards(function, items):
+    """A `spread` that takes the last piece first, as threads may."""
+    return [function(item) for item in list(items)[::-1]][::-1]
+
+
+@each_case
+@pytest.mark.parametrize("max_norm", [1.0, np.inf])
+def test_the_order_of_the_pieces_does_not_matter(case, max_norm):
+    straight, turned = (several_pieces(np.random.default_rng(5)) for _ in range(2))
+    assert len(gradient_pieces(straight)) == 4
+    before = straight["large"].data.copy()
+    for parameters, options in ((straight, {}), (turned, {"spread": backwards})):
+        optimizer = make_optimizer(case, parameters)
+        for _ in range(2):
+            clip_global_norm(parameters, max_norm, **options)
+            optimizer.step(**options)
+    assert (straight["large"].data != before).all()
+    for name, p in straight.items():
+        assert np.array_equal(p.data, turned[name].data) and np.array_equal(p.grad, turned[name].grad), name
+
+
+def test_running_arrays_share_no_memory_with_the_weights():
     parameters = make_parameters()
     optimizer = Adam(parameters, lr=0.1)
-    own = [*optimizer.remembered().values(), *optimizer.scratch.values()]
+    own = list(optimizer.remembered().values())
     for p in parameters.values():
         assert not any(np.shares_memory(array, p.data) or np.shares_memory(array, p.grad) for array in own)
 
@@ -316,7 +372,7 @@ class AdamWith(Adam):
     def remember(self, m, v):
         pass
 
-    def update(self, p, dp, scratch, m, v):
+    def update(self, p, dp, m, v):
         self.remember(m, v)
         m[...] = self.betas[0] * m + (1 - self.betas[0]) * dp
         v[...] = self.betas[1] * v + (1 - self.betas[1]) * dp**2

@@ -160,12 +160,12 @@ class Trainer:
         loss, tokens = self.workers.gradient(
             batch, teacher_forcing=self.forcing, smoothing=self.config.smoothing
         )
-        norm = optim.clip_global_norm(self.parameters, self.config.clip)
+        norm = optim.clip_global_norm(self.parameters, self.config.clip, self.workers.spread)
         # both at once: on a GPU this is where the host waits for the device, the only time in a step
         loss, self.norm = optim.on_host(loss, norm)
         if not (math.isfinite(loss) and math.isfinite(self.norm)):
             raise self.diverged(self.step + 1, f"the loss is {loss} and the gradient norm {self.norm}")
-        self.optimizer.step()
+        self.optimizer.step(self.workers.spread)
         self.step += 1
         self.losses.add(loss * tokens, tokens)
 

@@ -10,12 +10,14 @@ that keep no activations, which ours are: the threads share the weights and noth
 import copy
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, pairwise
 
 import numpy as np
 
-from minis2s.backend import Array
+from minis2s.backend import Array, xp_of
 from minis2s.data.batching import Batch, split_batch
 from minis2s.models import Seq2Seq
+from minis2s.optim import pieces
 from minis2s.train.ranks import ALONE, Alone
 
 
@@ -26,6 +28,13 @@ def replica(model: Seq2Seq, rng: np.random.Generator) -> Seq2Seq:
     twin = copy.deepcopy(model, memo=weights)
     twin.rng = rng
     return twin
+
+
+def add_up_(arrays: tuple[Array, ...]) -> None:
+    """Add all further arrays to the first, in their order."""
+    total, *others = arrays
+    for other in others:
+        total += other
 
 
 class Workers:
@@ -53,12 +62,20 @@ class Workers:
         generators = [model.rng, *(model.rng.spawn(others) if others else ())]
         model.rng, *mine = generators[ranks.rank :: ranks.size]
         self.models = [model, *(replica(model, rng) for rng in mine)]
+        self.parameters = [list(m.parameters().values()) for m in self.models]
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def map(self, function: Callable, *arguments: Iterable) -> list:
         """[function(a, b, ...) for each a, b, ... of the arguments], spread over the threads."""
         mapper = map if self.pool is None else self.pool.map
         return list(mapper(function, *arguments))
+
+    def spread(self, function: Callable, items: Iterable) -> list:
+        """`map` for many small pieces of work: each thread has a stretch of them."""
+        items = list(items)
+        bounds = [len(items) * n // len(self.models) for n in range(len(self.models) + 1)]
+        stretches = [items[start:stop] for start, stop in pairwise(bounds)]
+        return list(chain(*self.map(lambda stretch: [function(item) for item in stretch], stretches)))
 
     def gradient(
         self, batch: Batch, *, teacher_forcing: float = 1.0, smoothing: float = 0.0
@@ -73,12 +90,14 @@ class Workers:
         share = self.ranks.share(batch)
         parts = [] if share is None else split_batch(share, len(self.models))
 
+        xp = xp_of(self.parameters[0][0].data)
+
         def work(model: Seq2Seq, part: Batch) -> Array:
             model.zero_grad()
             # every part sums, and is scaled by all tokens of the whole batch: a mean of means
             # would count the tokens of a part with few of them for more
             loss, cache = model.loss(
-                Batch(*map(model.on_device, part)),
+                Batch(*map(xp.asarray, part)),  # on NumPy the very same arrays
                 rng=model.rng,
                 teacher_forcing=teacher_forcing,
                 smoothing=smoothing,
@@ -90,12 +109,11 @@ class Workers:
         if not parts:  # more ranks than sentences
             self.models[0].zero_grad()
         losses = self.map(work, self.models[: len(parts)], parts)
-        total = self.models[0].parameters()
-        for model in self.models[1 : len(parts)]:
-            for name, parameter in model.parameters().items():
-                total[name].grad += parameter.grad
+        if len(parts) > 1:
+            same = zip(*self.parameters[: len(parts)], strict=True)
+            self.spread(add_up_, [piece for copies in same for piece in pieces(*(p.grad for p in copies))])
         loss = sum(losses[1:], losses[0]) if losses else 0
-        return self.ranks.add_up(total, loss) / tokens, tokens
+        return self.ranks.add_up(self.models[0].parameters(), loss) / tokens, tokens
 
     def close(self) -> None:
         """End the threads."""

@@ -309,6 +309,7 @@ def together(work: Callable[[Alone], int]) -> int:
         error, code = raised, exit_code(raised)
         if ranks.talking:  # the others wait for a message that will not come
             print(f"minis2s: error: on rank {ranks.rank}: {error!r}", file=sys.stderr, flush=True)
+            time.sleep(0.5)  # mpiexec has the line, but may drop it if it must end all in the same moment
             ranks.comm.Abort(code)
         ranks.interruptible = False
         try:

@@ -967,8 +967,8 @@ class CoupledDecay(Adam):
         super().__init__(parameters, lr, betas, eps)
         self.weight_decay = weight_decay
 
-    def update(self, p, dp, scratch, m, v):
-        super().update(p, dp + self.weight_decay * p, scratch, m, v)
+    def update(self, p, dp, m, v):
+        super().update(p, dp + self.weight_decay * p, m, v)
 
 
 def student(base, mistake):

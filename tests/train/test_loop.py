@@ -176,9 +176,9 @@ def test_gradients_are_clipped_before_the_step(monkeypatch):
     norms = []
     step = trainer.optimizer.step
 
-    def recording():
+    def recording(*spread):
         norms.append(optim.global_norm(trainer.parameters))
-        step()
+        step(*spread)
 
     monkeypatch.setattr(trainer.optimizer, "step", recording)
     trainer.run(quiet=True)
@@ -489,7 +489,7 @@ def test_no_thread_is_left_behind(monkeypatch):
     make_trainer(epochs=1, threads=3).run(quiet=True)
     assert threading.active_count() == before
     broken = make_trainer(epochs=1, threads=3)
-    monkeypatch.setattr(broken.optimizer, "step", lambda: 1 / 0)
+    monkeypatch.setattr(broken.optimizer, "step", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         broken.run(quiet=True)
     assert threading.active_count() == before
@@ -597,8 +597,8 @@ def test_weights_that_an_update_spoilt_are_never_saved(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path, evaluations=100, threads=2)
     step = trainer.optimizer.step
 
-    def spoiling():
-        step()
+    def spoiling(*spread):
+        step(*spread)
         if trainer.step == 2:
             trainer.parameters["decoder.output.W"].data[...] = math.nan
 

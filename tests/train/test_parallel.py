@@ -1,5 +1,7 @@
 """One batch on several threads: the same gradient, weights in common and nothing else."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,25 @@ def test_map_keeps_the_order(workers, threads):
     assert workers(make_model(), threads).map(lambda a, b: a - b, range(20), range(0, 40, 2)) == [
         -n for n in range(20)
     ]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_spread_meets_every_item_once_and_keeps_the_order(workers, threads, count):
+    met = []
+
+    def meet(item):
+        met.append(item)
+        return -item
+
+    assert workers(make_model(), threads).spread(meet, iter(range(count))) == [-n for n in range(count)]
+    assert sorted(met) == list(range(count))
+
+
+def test_spread_uses_all_threads(workers):
+    """Two items, each of which waits for the other to be begun."""
+    barrier = threading.Barrier(2, timeout=60)
+    assert len(workers(make_model(), 2).spread(lambda _: barrier.wait(), range(2))) == 2
 
 
 def test_an_error_in_a_thread_arrives(workers):
