@@ -138,7 +138,7 @@ class Checker:
         try:
             self.explain_without_a_kind(report, run, oracle, blocks, problem)
         except Misbehaved as error:  # its time was over while the mistake was looked for
-            report.findings.append(remark(str(error)))
+            report.findings.append(remark(error.seen, more=error.more))
         return report
 
     def explain_without_a_kind(

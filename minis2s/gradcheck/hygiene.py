@@ -12,6 +12,7 @@ from minis2s.gradcheck.causes import Finding, fault, remark
 from minis2s.gradcheck.differences import EPS
 from minis2s.gradcheck.problem import Guard, Misbehaved, Problem, arrays_inside, copied
 from minis2s.gradcheck.repeats import called_again, changing, from_call_to_call, memory_shared, one_buffer
+from minis2s.gradcheck.returned import NO_RETURN
 from minis2s.gradcheck.run import (
     Run,
     as_float,
@@ -35,7 +36,7 @@ def given_gradients(problem: Problem, guard: Guard) -> Run:
         outs, _ = call_forward(problem, guard, {name: x.copy() for name, x in problem.blocks.items()})
         values.append(check_out(problem, 0, outs[0]))
     if not same(*values):
-        raise Misbehaved("two calls of the loss gave two values: fix every random choice in it first")
+        raise Misbehaved("two calls of the loss gave two values", ": fix every random choice in it first")
     raw, _ = problem.backward([np.ones(())], None)
     gradients, missing = {}, {}
     for name, x in problem.blocks.items():
@@ -62,7 +63,9 @@ def run_with_hygiene(
     changed = [name for name in blocks if not same(blocks[name], given[name])]
     if changed:
         findings.append(
-            fault(f"forward changes its input {', '.join(changed)} in place: work on a copy", "aliased")
+            fault(
+                f"forward changes its input {', '.join(changed)} in place", "aliased", more=": work on a copy"
+            )
         )
         given = {name: x.copy() for name, x in blocks.items()}
         outs, cache = call_forward(problem, guard, given)
@@ -70,8 +73,9 @@ def run_with_hygiene(
     again, _ = call_forward(problem, guard, {name: x.copy() for name, x in blocks.items()})
     if not all(same(a, np.asarray(b)) for a, b in zip(outs, again, strict=False)):
         raise Misbehaved(
-            "two calls of forward with the same inputs give two results: fix every random choice (hand the dropout "
-            "mask in, or seed its generator anew at each call), and keep nothing between calls"
+            "two calls of forward with the same inputs give two results",
+            ": fix every random choice (hand the dropout mask in, or seed its generator anew at each call), "
+            "and keep nothing between calls",
         )
     outs = [out.copy() for out in outs]  # a later call may write into the same memory
 
@@ -84,7 +88,8 @@ def run_with_hygiene(
     before = [a.copy() for a in arrays_inside(cache)]
     raw, note = call_backward(problem, guard, handed, cache)
     if note:
-        findings.append(fault(note))
+        missing_return = ": is its return statement missing?" if note == NO_RETURN else ""
+        findings.append(fault(note, more=missing_return))
     changed = [
         n for n, (d, h) in enumerate(zip(douts, handed, strict=True)) if d is not None and not same(d, h)
     ]
@@ -94,16 +99,18 @@ def run_with_hygiene(
             .removesuffix("s")
             .removesuffix("_last")
         )
-        says = "backward changes the gradient dout that it is given (an in-place +=): work on a copy"
-        findings.append(fault(says, "aliased", f"d{name}" if name else ""))
+        seen = "backward changes the gradient dout that it is given"
+        more = " (an in-place +=): work on a copy"
+        findings.append(fault(seen, "aliased", f"d{name}" if name else "", more=more))
     shared = memory_shared(raw, handed, cache, given)
     returned, raw = raw, {name: keep(value) for name, value in raw.items()}
     after = arrays_inside(cache)
     if len(before) == len(after) and not all(map(same, before, after)):
         findings.append(
             fault(
-                "backward changes its cache: a second call, or a look at the cache afterwards, is wrong",
+                "backward changes its cache",
                 "aliased",
+                more=": a second call, or a look at the cache afterwards, is wrong",
             )
         )
     gradients, missing = {}, {}
@@ -121,8 +128,9 @@ def run_with_hygiene(
     if dtype == np.float64 and coarsest.itemsize < 8:
         findings.append(
             remark(
-                f"float64 came in, {coarsest} comes out: it is judged by the limits of {coarsest}; "
-                "allocate with the dtype of the input (np.zeros_like(x), or dtype=x.dtype)"
+                f"float64 came in, {coarsest} comes out",
+                more=f": it is judged by the limits of {coarsest}; "
+                "allocate with the dtype of the input (np.zeros_like(x), or dtype=x.dtype)",
             )
         )
     # a mistake of calculus in float16 is no smaller than in float32; only the rounding is larger
@@ -146,7 +154,10 @@ def run_with_hygiene(
         findings += [one_buffer(overwritten)] if overwritten else []
     if guard.printed > 0:
         findings.append(
-            remark(f"it prints ({guard.printed:,} characters so far, not shown here): remove the print calls")
+            remark(
+                f"it prints ({guard.printed:,} characters so far, not shown here)",
+                more=": remove the print calls",
+            )
         )
     misshapen = {
         name: raw[name]
@@ -205,8 +216,9 @@ def judge_by_noise(problem: Problem, guard: Guard, run: Run, noise: float, rng: 
     run.noisy, run.dtype = True, np.dtype(np.float32)
     run.findings.append(
         remark(
-            "the values of forward have more noise than float64 explains: float32 inside (allocate with the dtype of "
-            "the input), or cancellation; the gradients are judged by that noise"
+            "the values of forward have more noise than float64 explains",
+            more=": float32 inside (allocate with the dtype of the input), or cancellation; "
+            "the gradients are judged by that noise",
         )
     )
     # rounding errors of the inputs that would make as much noise (where it is that of many numbers, it cancels

@@ -63,7 +63,8 @@ def check_kind(
         raise UserError(f"{name}: no setting of kind {kind.name} fits its arguments")
     shape = ROWS_REMEDY if kind.name == "linear" else ""
     report.findings += [
-        fault(f"with the setting {setting!r}: {error}{shape}") for setting, error in failed.items()
+        fault(f"with the setting {setting!r}: {error.seen}", more=error.more + shape)
+        for setting, error in failed.items()
     ]
     report.blocks = merged(trials)
     report.findings += findings_of(trials)
@@ -73,7 +74,7 @@ def check_kind(
         try:
             explain_kind(checker, report, forward, backward, kind, form, trials)
         except Misbehaved as error:  # its time was over while the mistake was looked for
-            report.findings.append(remark(str(error)))
+            report.findings.append(remark(error.seen, more=error.more))
             report.searched = False
     else:
         report.causes = causes_in(report.findings, wrong=False)

@@ -57,7 +57,8 @@ def not_linear(
         return [
             remark(f"with an upstream gradient of another size {error}; whether it is linear is not known")
         ]
-    return [fault(f"{MUST_BE}, but {how}", cause, f"d{wrong[0].rpartition('.')[2]}")]
+    place = f"d{wrong[0].rpartition('.')[2]}"
+    return [fault(MUST_BE, cause, place, more=f", but {how}", check="linear")]
 
 
 def proportional(got: np.ndarray, expected: np.ndarray, close: float = 1e-7) -> bool:

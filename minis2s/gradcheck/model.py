@@ -72,7 +72,8 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             with checker.guard.watching("backward"):
                 run.findings += accumulates(problem, layer, run)
         except Misbehaved as error:
-            run.findings.append(fault(f"called a second time without zero_grad: {error}"))
+            seen = f"called a second time without zero_grad: {error.seen}"
+            run.findings.append(fault(seen, more=error.more))
         report.findings += [f for f in run.findings if f not in report.findings]
         merge(report, blocks, setting)
         if any(b.verdict in (WRONG, MISSING) for b in blocks.values()):
@@ -226,11 +227,9 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
     ]
     if not replaced:
         return []
-    says = (
-        f"backward does not add to the gradient of {', '.join(replaced)}: a second call without zero_grad must double it "
-        "(grad += ..., not grad = ...)"
-    )
-    return [fault(says, "overwritten", f"d{replaced[0].rpartition('.')[2]}")]
+    seen = f"backward does not add to the gradient of {', '.join(replaced)}"
+    more = ": a second call without zero_grad must double it (grad += ..., not grad = ...)"
+    return [fault(seen, "overwritten", f"d{replaced[0].rpartition('.')[2]}", more=more)]
 
 
 def batch_for(model):

@@ -35,7 +35,7 @@ def check_operations(checker, report: Report, layer, problem: Problem) -> None:
         if own.verdict != WRONG:
             continue
         where = f"{op.name} of {path}" if path else op.name
-        report.findings += [f._replace(says=f"{where}, on its own: {f.says}") for f in own.findings]
+        report.findings += [f.prefixed(f"{where}, on its own: ") for f in own.findings]
         report.blocks += [replace(b, name=f"{where}: {b.name}") for b in own.blocks if b.verdict != RIGHT]
         report.causes = own.causes
         place = own.place or Place(f"d{next(iter(kind.arguments))}")
