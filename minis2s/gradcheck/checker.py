@@ -59,6 +59,16 @@ class Checker:
     def check(
         self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict
     ) -> Report:
+        """The report on whatever was handed in."""
+        report = self.report_on(subject, inputs, kind_name, gates, options)
+        if self.guard.printed > 0:
+            seen = f"it prints ({self.guard.printed:,} characters, not shown here)"
+            report.findings.append(remark(seen, more=": remove the print calls"))
+        return report
+
+    def report_on(
+        self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict
+    ) -> Report:
         refuse_misuse(subject, inputs)
         pair = as_pair(subject)
         if pair is not None:

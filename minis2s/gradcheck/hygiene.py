@@ -152,13 +152,6 @@ def run_with_hygiene(
             if isinstance(returned[name], np.ndarray) and not same(g, as_float(returned[name], g))
         ]
         findings += [one_buffer(overwritten)] if overwritten else []
-    if guard.printed > 0:
-        findings.append(
-            remark(
-                f"it prints ({guard.printed:,} characters so far, not shown here)",
-                more=": remove the print calls",
-            )
-        )
     misshapen = {
         name: raw[name]
         for name in missing

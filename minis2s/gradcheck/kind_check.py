@@ -11,7 +11,6 @@ from minis2s.gradcheck.hints import ROWS_REMEDY
 from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kind_causes import explain_kind
 from minis2s.gradcheck.kind_trials import trial_of
-from minis2s.gradcheck.linear import MUST_BE
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import DIFFERS, Report
@@ -97,7 +96,7 @@ def findings_of(trials: list[Trial]) -> list[Finding]:
     for trial in trials:
         kept = any(f.ok is False and f.cause in KEPT for f in found)
         for f in trial.run.findings:
-            if f.says.startswith(MUST_BE) and any(g.says.startswith(MUST_BE) for g in found):
+            if f.check == "linear" and any(g.check == "linear" for g in found):
                 continue  # the same mistake, as another setting shows it
             follows = kept and f.ok is False and f.cause in (*KEPT, "aliased")
             if f not in found and not follows:

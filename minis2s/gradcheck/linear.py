@@ -18,7 +18,6 @@ CLOSE = {2: 2e-2, 4: 1e-3}  # by the bytes of a number; else 1e-7
 
 
 NAMED = 4  # gradients, at most; of the others the number
-MUST_BE = "backward must be linear in the gradient that it is given"
 
 
 def enlarged(douts: list, times: float = TIMES) -> list:
@@ -58,7 +57,8 @@ def not_linear(
             remark(f"with an upstream gradient of another size {error}; whether it is linear is not known")
         ]
     place = f"d{wrong[0].rpartition('.')[2]}"
-    return [fault(MUST_BE, cause, place, more=f", but {how}", check="linear")]
+    seen = "backward must be linear in the gradient that it is given"
+    return [fault(seen, cause, place, more=f", but {how}", check="linear")]
 
 
 def proportional(got: np.ndarray, expected: np.ndarray, close: float = 1e-7) -> bool:

@@ -20,7 +20,6 @@ from minis2s.gradcheck import insitu
 from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark
 from minis2s.gradcheck.judge import judge_entries
 from minis2s.gradcheck.layer_inputs import WholeAttention, inputs_for
-from minis2s.gradcheck.linear import MUST_BE
 from minis2s.gradcheck.operations import check_operations
 from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, copied, leaves, like
 from minis2s.gradcheck.report import Report
@@ -82,7 +81,7 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
         if report.verdict == WRONG:
             report.causes = causes_in(report.findings, wrong=False)
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
-            if any(f.says.startswith(MUST_BE) for f in report.findings):
+            if any(f.check == "linear" for f in report.findings):
                 report.place = insitu.where_not_linear(checker, layer, problem, run.douts) or report.place
             break
     if not inputs and report.verdict != WRONG:
