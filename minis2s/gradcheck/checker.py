@@ -26,7 +26,7 @@ from minis2s.gradcheck.repeats import changing, from_call_to_call
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, out_and_cache, values_of
-from minis2s.gradcheck.trial import Form, causes_in, transposed
+from minis2s.gradcheck.trial import Form, Pair, causes_in, transposed
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.op import Op
 
@@ -114,7 +114,7 @@ class Checker:
         given = values_of(kind, inputs) if inputs else None
         declared = Form(gates or kind.gates, options)
         stated = gates is not None or bool(options)
-        return check_kind(self, name, forward, backward, kind, declared, given, stated)
+        return check_kind(self, Pair(name, forward, backward, kind, declared), given, stated)
 
     # -- one problem, of no known kind -------------------------------------------------------------------
 
