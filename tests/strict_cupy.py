@@ -4,6 +4,9 @@ Code written with ``xp = xp_of(x)`` runs on NumPy whatever it does; on a GPU it 
 wrong in silence, where it mixes host and device. This module fails in the same places on any
 machine: `ndarray` wraps a NumPy array without being one, and every function is on a list.
 
+What CuPy can do and this does not imitate it refuses, with NotImplementedError, rather than guessing what
+CuPy would give; a function or method that is not on the list is an AttributeError.
+
 Where CuPy differs from NumPy, and what is done about it here. [D] stands for "Differences between
 CuPy and NumPy" in CuPy's user guide, [R] for the API reference of 13.6 and 14.2 (names and
 signatures were read from both), [S] for CuPy's source, cupy/_core.

@@ -101,6 +101,17 @@ class Finding(NamedTuple):
     cause: str = ""  # key of CAUSES; "" where the property holds
     place: str = ""  # the leaking path, the part or the gradient concerned; "" where there is none to name
     level: int = 0  # the level of hints that it needs to be shown
+    seen: str = (
+        ""  # how much of `says` may be told below hint level 2, without causes and remedies; "" for all of it
+    )
+
+    def prefixed(self, before: str) -> "Finding":
+        """With words before it, as those that say where it was seen."""
+        return self._replace(says=before + self.says, seen=before + self.seen if self.seen else "")
+
+    def told(self, more: str) -> "Finding":
+        """With words behind it that need hint level 2, as a remedy, with their punctuation."""
+        return self._replace(says=self.says + more, seen=self.seen or self.says)
 
     def __str__(self) -> str:
         return f"{ {True: 'ok', False: 'WRONG', None: 'not judged'}[self.ok]:10} {self.check}: {self.says}"
@@ -120,11 +131,14 @@ class Note(NamedTuple):
         return f"{self.text}: {self.tells}" if self.tells else self.text
 
 
-def fault(says: str, cause: str = "", place: str = "") -> Finding:
-    """Something about how the code behaves, beside its numbers, that is wrong."""
-    return Finding("hygiene", False, says, cause, place)
+def fault(seen: str, cause: str = "", place: str = "", *, more: str = "", check: str = "hygiene") -> Finding:
+    """Something about how the code behaves, beside its numbers, that is wrong.
+
+    seen: what was seen, as every hint level may tell it. more: why, and what to do, with its punctuation.
+    """
+    return Finding(check, False, seen, cause, place).told(more)
 
 
-def remark(says: str, cause: str = "", place: str = "", level: int = 0) -> Finding:
-    """Something worth saying that does not count against the code."""
-    return Finding("hygiene", None, says, cause, place, level)
+def remark(seen: str, cause: str = "", place: str = "", level: int = 0, *, more: str = "") -> Finding:
+    """Something worth saying that does not count against the code; otherwise as `fault`."""
+    return Finding("hygiene", None, seen, cause, place, level).told(more)

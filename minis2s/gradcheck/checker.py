@@ -26,7 +26,7 @@ from minis2s.gradcheck.repeats import changing, from_call_to_call
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import read_signs
 from minis2s.gradcheck.subject import function_problem, kind_of, out_and_cache, values_of
-from minis2s.gradcheck.trial import Form, causes_in, transposed
+from minis2s.gradcheck.trial import Form, Pair, causes_in, transposed
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.op import Op
 
@@ -57,6 +57,16 @@ class Checker:
     # -- what was handed in ----------------------------------------------------------------------------
 
     def check(
+        self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict
+    ) -> Report:
+        """The report on whatever was handed in."""
+        report = self.report_on(subject, inputs, kind_name, gates, options)
+        if self.guard.printed > 0:
+            seen = f"it prints ({self.guard.printed:,} characters, not shown here)"
+            report.findings.append(remark(seen, more=": remove the print calls"))
+        return report
+
+    def report_on(
         self, subject: Any, inputs: Sequence, kind_name: str | None, gates: str | None, options: dict
     ) -> Report:
         refuse_misuse(subject, inputs)
@@ -104,7 +114,7 @@ class Checker:
         given = values_of(kind, inputs) if inputs else None
         declared = Form(gates or kind.gates, options)
         stated = gates is not None or bool(options)
-        return check_kind(self, name, forward, backward, kind, declared, given, stated)
+        return check_kind(self, Pair(name, forward, backward, kind, declared), given, stated)
 
     # -- one problem, of no known kind -------------------------------------------------------------------
 
@@ -138,7 +148,7 @@ class Checker:
         try:
             self.explain_without_a_kind(report, run, oracle, blocks, problem)
         except Misbehaved as error:  # its time was over while the mistake was looked for
-            report.findings.append(remark(str(error)))
+            report.findings.append(remark(error.seen, more=error.more))
         return report
 
     def explain_without_a_kind(

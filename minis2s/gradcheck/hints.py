@@ -1,6 +1,5 @@
 """Which words need which level of hints: what of a finding and of a block may be shown below them."""
 
-import re
 from dataclasses import replace
 
 from minis2s.gradcheck.causes import Finding, Note
@@ -15,10 +14,6 @@ CACHE_REMEDY = (
     "; backward must leave its cache as it is (no pop, no clear): whoever calls it again, with another upstream "
     "gradient or to compare, gets no gradient"
 )
-REMEDIES = (NONE_REMEDY, ROWS_REMEDY, CACHE_REMEDY)  # that stand behind somebody else's words
-SETTING = re.compile(r"with the setting '[^']*': ")  # stands before what was seen
-# What was seen ends here, and why, or what to do, begins; what was expected is told, too.
-WHY = re.compile(r"(?<!in this order): (?!expected )|; look for |, but | \(an in-place")
 
 
 def shown_finding(finding: Finding, hint: int) -> Finding | None:
@@ -27,23 +22,11 @@ def shown_finding(finding: Finding, hint: int) -> Finding | None:
         if finding.ok is not False:
             return None
         return Finding(finding.check, False, f"what is wrong needs hint level {finding.level}", level=hint)
-    if hint < 2 and finding.check == "hygiene":
-        finding = finding._replace(says=what_was_seen(finding.says))
+    if hint < 2:
+        finding = finding._replace(says=finding.seen or finding.says)
     return finding._replace(
         cause=finding.cause if hint >= 2 else "", place=finding.place if hint >= 1 else ""
     )
-
-
-def what_was_seen(says: str) -> str:
-    """What a finding of hygiene says, without causes and remedies. Somebody else's words stay as they are."""
-    for remedy in REMEDIES:
-        says = says.removesuffix(remedy)
-    if " raised " in says or " too slow: " in says:
-        return says
-    setting = SETTING.match(says)
-    begin = setting.end() if setting else 0
-    end = WHY.search(says, begin)
-    return says[: end.start()] if end else says
 
 
 def shown_block(block: Block, hint: int) -> Block:

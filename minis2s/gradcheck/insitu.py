@@ -55,7 +55,9 @@ def explain(
                     report.place, [n for n, b in blocks.items() if b.verdict in (WRONG, MISSING)]
                 )
         except Misbehaved as error:  # its time was over, or it bears no probe: then the verdict must do
-            report.findings.append(remark(f"the place could not be looked for: {error}"))
+            report.findings.append(
+                remark(f"the place could not be looked for: {error.seen}", more=error.more)
+            )
     report.causes += causes_in(run.findings, wrong=True)
 
 

@@ -4,7 +4,6 @@ First a single mistake that gives all numbers (diagnose.py), then one that gives
 their pattern says (signs.py).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,23 +17,16 @@ from minis2s.gradcheck.kind_trials import sizes_of
 from minis2s.gradcheck.places import gates_of, place_from_blocks, place_from_gates
 from minis2s.gradcheck.report import Report
 from minis2s.gradcheck.signs import read_signs
-from minis2s.gradcheck.trial import Cause, Form, Trial, causes_in, standard, transposed
+from minis2s.gradcheck.trial import Cause, Form, Pair, Trial, causes_in, standard, transposed
 from minis2s.gradcheck.two_mistakes import two_mistakes
 
 if TYPE_CHECKING:
     from minis2s.gradcheck.checker import Checker  # (which imports this file)
 
 
-def explain_kind(
-    checker: "Checker",
-    report: Report,
-    forward: Callable,
-    backward: Callable,
-    kind: Kind,
-    form: Form | None,
-    trials: list[Trial],
-) -> None:
-    """Fill in place and causes of a wrong pair."""
+def explain_kind(checker: "Checker", report: Report, pair: Pair, trials: list[Trial]) -> None:
+    """Fill in place and causes of a wrong pair, of which the form that its forward pass has is known."""
+    kind, form = pair.kind, pair.form
     # without a mask no row is left out: the place is plainer there, where the mistake shows there
     trial = min((t for t in trials if t.wrong), key=lambda t: t.setting != "no mask")
     part = None
@@ -42,9 +34,7 @@ def explain_kind(
         checker.compared(t.run, t.oracle, t.blocks)  # in fast mode the expected entries are not there yet
     if form is not None:
         reference = kind.reference(standard(kind, form, trial.values))
-        gates = (
-            gates_of(forward, backward, kind, form, trial, checker.guard) if "Wx" in trial.values else None
-        )
+        gates = gates_of(pair, trial, checker.guard) if "Wx" in trial.values else None
         seen = place_from_gates(gates.got, gates.right, kind, trial) if gates is not None else None
         found, two = search(kind, form, trials, seen), False
         if not found:

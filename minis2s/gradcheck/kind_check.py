@@ -1,6 +1,5 @@
 """A pair of a known kind: checked in every setting of its kind, beside the textbook of that kind."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minis2s.errors import UserError
@@ -8,14 +7,12 @@ from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark, with_o
 from minis2s.gradcheck.diagnose import place_in_a_step
 from minis2s.gradcheck.glossary import a_kind
 from minis2s.gradcheck.hints import ROWS_REMEDY
-from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kind_causes import explain_kind
 from minis2s.gradcheck.kind_trials import trial_of
-from minis2s.gradcheck.linear import MUST_BE
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.properties import ALL_KINDS, properties
 from minis2s.gradcheck.report import DIFFERS, Report
-from minis2s.gradcheck.trial import Form, Trial, causes_in, find_form, how_it_differs
+from minis2s.gradcheck.trial import Form, Pair, Trial, causes_in, find_form, how_it_differs
 from minis2s.gradcheck.verdict import KINK, MISSING, RIGHT, UNCLEAR, VACUOUS, WRONG, Block
 
 if TYPE_CHECKING:
@@ -26,26 +23,18 @@ ORDER = (WRONG, MISSING, UNCLEAR, KINK, RIGHT, VACUOUS)
 KEPT = ("not cleared", "stale cache")  # faults of code that keeps something between calls
 
 
-def check_kind(
-    checker: "Checker",
-    name: str,
-    forward: Callable,
-    backward: Callable,
-    kind: Kind,
-    declared: Form,
-    given: dict | None,
-    stated: bool = False,
-) -> Report:
+def check_kind(checker: "Checker", pair: Pair, given: dict | None = None, stated: bool = False) -> Report:
     """The report on a pair of a known kind, in all settings of the kind or with the inputs given.
 
     stated: whether the order of the gates or the form of a GRU was asked for, or is only what is usual.
     """
-    report = Report(name, kind.name, gates=declared.gates)
+    kind = pair.kind
+    report = Report(pair.name, kind.name, gates=pair.form.gates)
     trials: list[Trial] = []
     failed: dict[str, Misbehaved] = {}
     for setting in kind.settings if given is None else ("given",):
         try:
-            trial = trial_of(checker, name, forward, backward, kind, declared, setting, given)
+            trial = trial_of(checker, pair, setting, given)
         except TooSlow as error:
             if not trials:
                 return report.misbehaved(error)
@@ -60,20 +49,21 @@ def check_kind(
     if failed and not trials:
         return report.misbehaved(next(iter(failed.values())))
     if not trials:
-        raise UserError(f"{name}: no setting of kind {kind.name} fits its arguments")
+        raise UserError(f"{pair.name}: no setting of kind {kind.name} fits its arguments")
     shape = ROWS_REMEDY if kind.name == "linear" else ""
     report.findings += [
-        fault(f"with the setting {setting!r}: {error}{shape}") for setting, error in failed.items()
+        fault(f"with the setting {setting!r}: {error.seen}", more=error.more + shape)
+        for setting, error in failed.items()
     ]
     report.blocks = merged(trials)
     report.findings += findings_of(trials)
     report.oracle = trials[0].oracle.method
-    form = ask_forward(report, forward, backward, kind, declared, stated, trials)
+    form = ask_forward(report, pair, stated, trials)
     if any(t.wrong for t in trials):
         try:
-            explain_kind(checker, report, forward, backward, kind, form, trials)
+            explain_kind(checker, report, pair._replace(form=form), trials)
         except Misbehaved as error:  # its time was over while the mistake was looked for
-            report.findings.append(remark(str(error)))
+            report.findings.append(remark(error.seen, more=error.more))
             report.searched = False
     else:
         report.causes = causes_in(report.findings, wrong=False)
@@ -96,7 +86,7 @@ def findings_of(trials: list[Trial]) -> list[Finding]:
     for trial in trials:
         kept = any(f.ok is False and f.cause in KEPT for f in found)
         for f in trial.run.findings:
-            if f.says.startswith(MUST_BE) and any(g.says.startswith(MUST_BE) for g in found):
+            if f.check == "linear" and any(g.check == "linear" for g in found):
                 continue  # the same mistake, as another setting shows it
             follows = kept and f.ok is False and f.cause in (*KEPT, "aliased")
             if f not in found and not follows:
@@ -104,16 +94,9 @@ def findings_of(trials: list[Trial]) -> list[Finding]:
     return found
 
 
-def ask_forward(
-    report: Report,
-    forward: Callable,
-    backward: Callable,
-    kind: Kind,
-    declared: Form,
-    stated: bool,
-    trials: list[Trial],
-) -> Form | None:
+def ask_forward(report: Report, pair: Pair, stated: bool, trials: list[Trial]) -> Form | None:
     """The form in which forward computes its kind, None where it does not; fills in the verdict on forward."""
+    kind, declared = pair.kind, pair.form
     form = find_form(kind, trials[0], declared)
     if form is None:
         report.forward = DIFFERS
@@ -125,7 +108,7 @@ def ask_forward(
             )
         )
         # what differs is a question for the properties; it is no fault of backward
-        asked = properties((forward, backward), kind.name) if kind.name in ALL_KINDS else []
+        asked = properties((pair.forward, pair.backward), kind.name) if kind.name in ALL_KINDS else []
         report.findings += [f._replace(ok=None, level=2) for f in asked if f.ok is False]
         return None
     report.gates = form.gates

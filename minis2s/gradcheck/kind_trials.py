@@ -3,35 +3,25 @@
 A setting that the pair does not take (a mask, a smoothing) is left out.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.problem import Misbehaved
 from minis2s.gradcheck.subject import pair_problem
-from minis2s.gradcheck.trial import Form, Trial
+from minis2s.gradcheck.trial import Pair, Trial
 
 if TYPE_CHECKING:
     from minis2s.gradcheck.checker import Checker  # (which imports this file)
 
 
-def trial_of(
-    checker: "Checker",
-    name: str,
-    forward: Callable,
-    backward: Callable,
-    kind: Kind,
-    declared: Form,
-    setting: str,
-    given: dict | None = None,
-) -> Trial | None:
+def trial_of(checker: "Checker", pair: Pair, setting: str, given: dict | None = None) -> Trial | None:
     """The pair in one setting; None where it takes no such inputs. Raises Misbehaved."""
-    values = {**(kind.make(checker.rng(0), setting) if given is None else given), **declared.options}
+    kind = pair.kind
+    values = {**(kind.make(checker.rng(0), setting) if given is None else given), **pair.form.options}
     if "reset_after" not in kind.extras:
         values.pop("reset_after", None)
-    problem = pair_problem(name, forward, backward, kind, values)
+    problem = pair_problem(pair, values)
     if problem is None:
         return None
     for missing in kind.arguments.keys() - problem.blocks.keys():
@@ -40,14 +30,12 @@ def trial_of(
     return Trial(setting, values, problem, *checker.run(problem))
 
 
-def as_trials(
-    checker: "Checker", name: str, forward: Callable, backward: Callable, kind: Kind, declared: Form
-) -> list[Trial]:
+def as_trials(checker: "Checker", pair: Pair) -> list[Trial]:
     """The pair in every setting of its kind in which it can be run."""
     trials = []
-    for setting in kind.settings:
+    for setting in pair.kind.settings:
         try:
-            trial = trial_of(checker, name, forward, backward, kind, declared, setting)
+            trial = trial_of(checker, pair, setting)
         except Misbehaved as error:
             if error.final:
                 raise

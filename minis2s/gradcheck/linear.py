@@ -18,7 +18,6 @@ CLOSE = {2: 2e-2, 4: 1e-3}  # by the bytes of a number; else 1e-7
 
 
 NAMED = 4  # gradients, at most; of the others the number
-MUST_BE = "backward must be linear in the gradient that it is given"
 
 
 def enlarged(douts: list, times: float = TIMES) -> list:
@@ -57,7 +56,9 @@ def not_linear(
         return [
             remark(f"with an upstream gradient of another size {error}; whether it is linear is not known")
         ]
-    return [fault(f"{MUST_BE}, but {how}", cause, f"d{wrong[0].rpartition('.')[2]}")]
+    place = f"d{wrong[0].rpartition('.')[2]}"
+    seen = "backward must be linear in the gradient that it is given"
+    return [fault(seen, cause, place, more=f", but {how}", check="linear")]
 
 
 def proportional(got: np.ndarray, expected: np.ndarray, close: float = 1e-7) -> bool:

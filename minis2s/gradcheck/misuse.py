@@ -142,14 +142,9 @@ def with_remedies(report: Report, *, none_comes: bool) -> Report:
     """The report with what to do about faults that only look odd. none_comes: backward may have been handed None."""
     if none_comes:
         report.findings = [
-            f._replace(says=f.says + NONE_REMEDY)
-            if f.ok is False and "backward raised" in f.says and "None" in f.says
-            else f
+            f.told(NONE_REMEDY) if f.ok is False and "backward raised" in f.says and "None" in f.says else f
             for f in report.findings
         ]
-    prints = [f for f in report.findings if f.says.startswith("it prints (")]
-    # each setting counted all characters up to then: the last one has them all
-    report.findings = [f for f in report.findings if f not in prints[:-1]]
     return report
 
 

@@ -20,7 +20,6 @@ from minis2s.gradcheck import insitu
 from minis2s.gradcheck.causes import Finding, Note, Place, fault, remark
 from minis2s.gradcheck.judge import judge_entries
 from minis2s.gradcheck.layer_inputs import WholeAttention, inputs_for
-from minis2s.gradcheck.linear import MUST_BE
 from minis2s.gradcheck.operations import check_operations
 from minis2s.gradcheck.problem import Misbehaved, Problem, TooSlow, copied, leaves, like
 from minis2s.gradcheck.report import Report
@@ -72,7 +71,8 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
             with checker.guard.watching("backward"):
                 run.findings += accumulates(problem, layer, run)
         except Misbehaved as error:
-            run.findings.append(fault(f"called a second time without zero_grad: {error}"))
+            seen = f"called a second time without zero_grad: {error.seen}"
+            run.findings.append(fault(seen, more=error.more))
         report.findings += [f for f in run.findings if f not in report.findings]
         merge(report, blocks, setting)
         if any(b.verdict in (WRONG, MISSING) for b in blocks.values()):
@@ -81,7 +81,7 @@ def check_layer(checker, subject, inputs: Sequence) -> Report:
         if report.verdict == WRONG:
             report.causes = causes_in(report.findings, wrong=False)
             report.place = next((Place(f.place) for f in report.findings if f.ok is False and f.place), None)
-            if any(f.says.startswith(MUST_BE) for f in report.findings):
+            if any(f.check == "linear" for f in report.findings):
                 report.place = insitu.where_not_linear(checker, layer, problem, run.douts) or report.place
             break
     if not inputs and report.verdict != WRONG:
@@ -226,11 +226,9 @@ def accumulates(problem: Problem, layer, run) -> list[Finding]:
     ]
     if not replaced:
         return []
-    says = (
-        f"backward does not add to the gradient of {', '.join(replaced)}: a second call without zero_grad must double it "
-        "(grad += ..., not grad = ...)"
-    )
-    return [fault(says, "overwritten", f"d{replaced[0].rpartition('.')[2]}")]
+    seen = f"backward does not add to the gradient of {', '.join(replaced)}"
+    more = ": a second call without zero_grad must double it (grad += ..., not grad = ...)"
+    return [fault(seen, "overwritten", f"d{replaced[0].rpartition('.')[2]}", more=more)]
 
 
 def batch_for(model):

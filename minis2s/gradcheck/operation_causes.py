@@ -14,16 +14,22 @@ from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.places import observe_gates
 from minis2s.gradcheck.run import Run
 from minis2s.gradcheck.subject import pair_problem
-from minis2s.gradcheck.trial import Cause, Form, Trial, arguments_of, find_form, gradients_of, standard
+from minis2s.gradcheck.trial import Cause, Form, Pair, Trial, arguments_of, find_form, gradients_of, standard
 from minis2s.gradcheck.verdict import MISSING, RIGHT, WRONG, Block
 from minis2s.gradcheck.watch import Call
+
+
+def pair_of(call: Call, kind: Kind, values: dict) -> Pair:
+    """The operation of a recorded call. values: by the names of its kind."""
+    options = {"reset_after": values["reset_after"]} if "reset_after" in values else {}
+    return Pair(call.op.name, call.op.forward, call.op.backward, kind, Form(kind.gates, options))
 
 
 def trial_in_the_model(call: Call, kind: Kind, oracle: Oracle, bad: set[str]) -> Trial:
     """A recorded call as a trial of its kind. bad: the inputs whose gradients are wrong."""
     names = [*kind.arguments, *kind.extras]
     values = dict(zip(names, call.inputs, strict=False))
-    problem = pair_problem(kind.name, call.op.forward, call.op.backward, kind, values)
+    problem = pair_problem(pair_of(call, kind, values), values)
     shown = [name for name in kind.arguments if values.get(name) is not None]
     gradients, misshapen, missing = {}, {}, {}
     for name, din in zip(shown, call.dins, strict=False):
@@ -43,19 +49,15 @@ def trial_in_the_model(call: Call, kind: Kind, oracle: Oracle, bad: set[str]) ->
 
 def causes_inside(checker, call: Call, kind: Kind, trial: Trial) -> tuple[list[Cause], Place | None]:
     """Causes, from the operation checked on its own and in the model; the place is that in the model."""
-    options = {"reset_after": trial.values["reset_after"]} if "reset_after" in trial.values else {}
-    declared = Form(kind.gates, options)
-    form = find_form(kind, trial, declared)
+    pair = pair_of(call, kind, trial.values)
+    form = find_form(kind, trial, pair.form)
     if form is None:
         return [], None
     reference = kind.reference(standard(kind, form, trial.values))
-    own = as_trials(checker, call.op.name, call.op.forward, call.op.backward, kind, declared)
+    own = as_trials(checker, pair)
     wrong = [t for t in own if t.wrong]
-    seen = (
-        observe_gates(call.op.forward, call.op.backward, kind, form, trial, checker.guard)
-        if "Wx" in trial.values
-        else None
-    )
+    has_gates = "Wx" in trial.values
+    seen = observe_gates(pair._replace(form=form), trial, checker.guard) if has_gates else None
     causes = causes_of(search(kind, form, [trial, *wrong], seen), kind, form, trial, reference)
     if causes:
         return causes, next((c.place for c in causes if c.place is not None), seen)

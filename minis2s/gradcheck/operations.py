@@ -16,7 +16,7 @@ from minis2s.gradcheck.kind_check import check_kind
 from minis2s.gradcheck.kinds import KINDS
 from minis2s.gradcheck.problem import Problem
 from minis2s.gradcheck.report import Report
-from minis2s.gradcheck.trial import Form
+from minis2s.gradcheck.trial import Form, Pair
 from minis2s.gradcheck.verdict import RIGHT, WRONG
 from minis2s.gradcheck.watch import Call, Watch, walk
 from minis2s.op import Op
@@ -30,21 +30,21 @@ def check_operations(checker, report: Report, layer, problem: Problem) -> None:
     with watch.watching(), checker.guard.watching("the model"):
         watch.start(recording=True)
         problem.forward(problem.blocks)
-    for path, op, kind, form in operations_of(layer, watch.calls):
-        own = check_kind(one_direction, op.name, op.forward, op.backward, kind, form, None)
+    for path, pair in operations_of(layer, watch.calls):
+        own = check_kind(one_direction, pair)
         if own.verdict != WRONG:
             continue
-        where = f"{op.name} of {path}" if path else op.name
-        report.findings += [f._replace(says=f"{where}, on its own: {f.says}") for f in own.findings]
+        where = f"{pair.name} of {path}" if path else pair.name
+        report.findings += [f.prefixed(f"{where}, on its own: ") for f in own.findings]
         report.blocks += [replace(b, name=f"{where}: {b.name}") for b in own.blocks if b.verdict != RIGHT]
         report.causes = own.causes
-        place = own.place or Place(f"d{next(iter(kind.arguments))}")
-        report.place = replace(place, layer=path or op.name)
+        place = own.place or Place(f"d{next(iter(pair.kind.arguments))}")
+        report.place = replace(place, layer=path or pair.name)
         return
 
 
-def operations_of(layer, called: list[Call]) -> Iterator[tuple[str, Op, Kind, Form]]:
-    """(path of its layer, operation, its kind, its form) of every different operation of a known kind.
+def operations_of(layer, called: list[Call]) -> Iterator[tuple[str, Pair]]:
+    """(path of its layer, the pair) of every different operation of a known kind.
 
     Those nearer to the loss come first. called: one forward pass, for the operations that a layer takes
     from the engine and does not hold itself.
@@ -64,7 +64,7 @@ def operations_of(layer, called: list[Call]) -> Iterator[tuple[str, Op, Kind, Fo
         key = (op.forward, op.backward, *options.items())
         if key not in seen:
             seen.add(key)
-            yield path, op, kind, Form(kind.gates, options)
+            yield path, Pair(op.name, op.forward, op.backward, kind, Form(kind.gates, options))
 
 
 def kind_of_the_default(owner, name: str) -> Kind | None:

@@ -18,7 +18,7 @@ from minis2s.gradcheck.kind import Kind, Reference
 from minis2s.gradcheck.problem import Guard, Misbehaved, copied
 from minis2s.gradcheck.subject import pair_problem
 from minis2s.gradcheck.textbook import BEFORE, NODES
-from minis2s.gradcheck.trial import Form, Trial, arguments_of, gradients_of, reorder, standard
+from minis2s.gradcheck.trial import Form, Pair, Trial, arguments_of, gradients_of, reorder, standard
 
 
 def place_of(h: Hypothesis, kind: Kind, form: Form, trial: Trial, reference: Reference) -> Place | None:
@@ -132,28 +132,24 @@ class Gates(NamedTuple):
     of: Callable  # a function with the textbook's arguments -> the same of it, or None
 
 
-def observe_gates(
-    forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard
-) -> Place | None:
+def observe_gates(pair: Pair, trial: Trial, guard: Guard) -> Place | None:
     """The first wrong gate, read off the function itself, whatever its mistake is."""
-    both = gates_of(forward, backward, kind, form, trial, guard)
-    return None if both is None else place_from_gates(both.got, both.right, kind, trial)
+    both = gates_of(pair, trial, guard)
+    return None if both is None else place_from_gates(both.got, both.right, pair.kind, trial)
 
 
-def gates_of(
-    forward: Callable, backward: Callable, kind: Kind, form: Form, trial: Trial, guard: Guard
-) -> Gates | None:
+def gates_of(pair: Pair, trial: Trial, guard: Guard) -> Gates | None:
     """dz (T, B, G) as the function makes it, and the right one, in the kind's order of the gates.
 
     The input is widened by one entry for each gate unit: x gets zeros there and Wx the unit matrix. The
     outputs stay what they were, and since z = x Wx + ..., the gradient of those entries of x is dz.
     """
-    values = trial.values
+    kind, form, values = pair.kind, pair.form, trial.values
     G = values["Wx"].shape[1]
     wide = dict(values)
     wide["x"] = np.concatenate([values["x"], np.zeros((*values["x"].shape[:-1], G))], axis=-1)
     wide["Wx"] = np.concatenate([values["Wx"], np.eye(G)])
-    problem = pair_problem(kind.name, forward, backward, kind, wide)
+    problem = pair_problem(pair, wide)
     if problem is None:
         return None
     try:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from minis2s.gradcheck.causes import Finding
 from minis2s.gradcheck.trial import Cause
 from minis2s.gradcheck.verdict import Block
 
@@ -26,6 +27,13 @@ def cause_dict(cause: Cause, shown: int) -> dict:
     return found | (
         {"line": cause.line, "wrong": cause.wrong, "equation": cause.equation} if shown >= 3 else {}
     )
+
+
+def finding_dict(finding: Finding) -> dict:
+    """A finding as it may be shown: `seen` has done its work by then."""
+    found = finding._asdict()
+    del found["seen"]
+    return found
 
 
 def block_dict(block: Block) -> dict:

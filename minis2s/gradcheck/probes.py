@@ -89,7 +89,7 @@ class Probes:
     def climbed(self, changes: Callable, x: np.ndarray, noise: float, call: Call) -> tuple[float, float]:
         slope = ladder(changes, self.oracle.step * max(1.0, scale_of(x)), noise)
         if not np.isfinite(slope.value):
-            raise Misbehaved(f"no derivative at {call.op.name} could be measured: {BORDER}")
+            raise Misbehaved(f"no derivative at {call.op.name} could be measured", f": {BORDER}")
         return slope.value, slope.noise
 
 

@@ -45,8 +45,13 @@ class Problem:
 class Misbehaved(BaseException):
     """The code under test did something that ends the check; the message is one clear sentence.
 
+    seen: what was seen, as every hint level may tell it. more: why, and what to do, with its punctuation.
     No ordinary Exception: it must pass through a student's own `except Exception`.
     """
+
+    def __init__(self, seen: str, more: str = ""):
+        super().__init__(seen + more)
+        self.seen, self.more = seen, more
 
     @property
     def final(self) -> bool:
@@ -135,7 +140,7 @@ class Guard:
         except (Misbehaved, KeyboardInterrupt):
             raise
         except BaseException as error:
-            raise Misbehaved(describe_error(what, error)) from error
+            raise Misbehaved(*describe_error(what, error)) from error
         finally:
             ear.stop()
             self.printed += ear.heard
@@ -164,8 +169,11 @@ class Guard:
         )
 
 
-def describe_error(what: str, error: BaseException) -> str:
-    """One sentence: what was called, what it raised, at which line of the caller's own file, and its notes."""
+def describe_error(what: str, error: BaseException) -> tuple[str, str]:
+    """One sentence: what was called, what it raised, at which line of the caller's own file, and its notes.
+
+    In two parts, as `Misbehaved` takes them: what was seen, and what to do.
+    """
     place, text = "", message_of(error)
     ours = __file__.rsplit("gradcheck", 1)[0]
     for frame in traceback.extract_tb(error.__traceback__):
@@ -176,9 +184,9 @@ def describe_error(what: str, error: BaseException) -> str:
             if frame.line and not (text and text in frame.line):
                 place += f" ({frame.line.strip()[:80]})"
     if isinstance(error, SystemExit):
-        return f"{what} ends the program (SystemExit){place}: a function must return its result"
+        return f"{what} ends the program (SystemExit){place}", ": a function must return its result"
     notes = "".join(f"; {' '.join(str(note).split())[:300]}" for note in getattr(error, "__notes__", ()))
-    return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}{notes}"
+    return f"{what} raised {type(error).__name__}{place}: {text or 'no message'}{notes}", ""
 
 
 def message_of(error: BaseException) -> str:

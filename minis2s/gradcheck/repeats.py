@@ -27,18 +27,19 @@ def memory_shared(raw: dict, douts: list, cache, blocks: dict) -> Finding | None
         if np.may_share_memory(a, b) and np.shares_memory(a, b):
             as_it_came = any(d is not None and np.shares_memory(a, d) for d in douts)
             return (remark if as_it_came else fault)(
-                f"the gradients of {one} and {other} share their memory: no number is wrong by it, but whoever adds to "
-                f"one in place (d{one} += ...) changes the other; return a copy (d.copy())",
+                f"the gradients of {one} and {other} share their memory",
                 "aliased",
                 f"d{other}",
+                more=f": no number is wrong by it, but whoever adds to one in place (d{one} += ...) changes the other; "
+                "return a copy (d.copy())",
             )
     groups = [("the gradient dout", [d for d in douts if d is not None]), ("the cache", arrays_inside(cache))]
     groups.append(("the inputs", list(blocks.values())))
     for name, value in arrays.items():
         for what, others in groups:
             if any(np.may_share_memory(value, a) and np.shares_memory(value, a) for a in others):
-                says = f"the gradient of {name} shares its memory with {what}: return an array of its own (x.copy())"
-                return remark(says, "aliased")
+                seen = f"the gradient of {name} shares its memory with {what}"
+                return remark(seen, "aliased", more=": return an array of its own (x.copy())")
     return None
 
 
@@ -65,8 +66,8 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
         if error.final:
             raise
         # the numbers of the first call can be judged all the same
-        says = f"called a second time with the same cache {error}{CACHE_REMEDY}"
-        found.append(fault(says, "aliased"))
+        seen = f"called a second time with the same cache {error.seen}"
+        found.append(fault(seen, "aliased", more=error.more + CACHE_REMEDY))
         second = None
     names = [] if second is None else differing(second)
     arrays = {
@@ -82,9 +83,10 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
         how = ": it is doubled, so the gradients of the first call are still there" if doubled else ""
         found.append(
             fault(
-                f"calling backward twice gives another gradient of {', '.join(names)} the second time{how}",
+                f"calling backward twice gives another gradient of {', '.join(names)} the second time",
                 "not cleared" if doubled else "aliased",
                 f"d{names[0].rpartition('.')[2]}",
+                more=how,
             )
         )
     elif second is not None:
@@ -108,10 +110,10 @@ def called_again(problem, guard, blocks, douts, cache, gradients, returned, rng)
             changing(unsteady)
             if unsteady
             else fault(
-                f"after another forward call the gradient of {', '.join(names)} is that of the other call: backward must use "
-                "its cache only, nothing that is kept between calls",
+                f"after another forward call the gradient of {', '.join(names)} is that of the other call",
                 "stale cache",
                 f"d{names[0].rpartition('.')[2]}",
+                more=": backward must use its cache only, nothing that is kept between calls",
             )
         )
     return found
@@ -126,19 +128,21 @@ def from_call_to_call(problem, guard, blocks, douts, gradients) -> list[str]:
 
 def changing(names: list[str]) -> Finding:
     """The fault that goes with `from_call_to_call`."""
-    says = (
-        f"the gradient of {', '.join(names)} changes from call to call at the same inputs: backward must keep nothing, "
-        "and count nothing, between calls"
+    return fault(
+        f"the gradient of {', '.join(names)} changes from call to call at the same inputs",
+        "not cleared",
+        f"d{names[0].rpartition('.')[2]}",
+        more=": backward must keep nothing, and count nothing, between calls",
     )
-    return fault(says, "not cleared", f"d{names[0].rpartition('.')[2]}")
 
 
 def one_buffer(names: list[str]) -> Finding:
-    says = (
-        f"later calls write the gradient of {', '.join(names)} into the same buffer: the one that an earlier call "
-        "returned changes with it; make new arrays in each call"
+    return fault(
+        f"later calls write the gradient of {', '.join(names)} into the same buffer",
+        "aliased",
+        f"d{names[0].rpartition('.')[2]}",
+        more=": the one that an earlier call returned changes with it; make new arrays in each call",
     )
-    return fault(says, "aliased", f"d{names[0].rpartition('.')[2]}")
 
 
 def elsewhere(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

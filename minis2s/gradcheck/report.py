@@ -17,7 +17,7 @@ from minis2s.gradcheck.glossary import (
     is_batch_first,
 )
 from minis2s.gradcheck.hints import shown_block, shown_finding
-from minis2s.gradcheck.plain import block_dict, cause_dict, storable, version
+from minis2s.gradcheck.plain import block_dict, cause_dict, finding_dict, storable, version
 from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.sentences import in_a_line, where_by_blocks, why_not
 from minis2s.gradcheck.trial import Cause
@@ -107,7 +107,8 @@ class Report:
 
     def misbehaved(self, error: Misbehaved) -> "Report":
         """With the error that ended the check; that the time was over says nothing about the gradients."""
-        self.findings.append(remark(str(error)) if isinstance(error, TooSlow) else fault(str(error)))
+        says = remark if isinstance(error, TooSlow) else fault
+        self.findings.append(says(error.seen, more=error.more))
         return self
 
     # -- what may be shown ---------------------------------------------------------------------------
@@ -256,7 +257,7 @@ class Report:
             "place": None if report.place is None else {**vars(report.place), "says": self.where()},
             "causes": [cause_dict(c, self.hint) for c in report.causes],
             "hints": self.hints(),
-            "findings": [f._asdict() for f in report.findings],
+            "findings": [finding_dict(f) for f in report.findings],
             "blocks": [block_dict(b) for b in report.blocks],
             "oracle": self.oracle,
             "settings": self.settings,

@@ -10,7 +10,7 @@ import numpy as np
 from minis2s.gradcheck.problem import Misbehaved, leaves
 
 ABSENT = object()  # stands for a gradient whose key is not there
-NO_RETURN = "backward returned None: is its return statement missing?"
+NO_RETURN = "backward returned None"
 
 
 def named_gradients(result, names: list[str], own_names: Sequence[str] = ()) -> tuple[dict, str]:

@@ -50,13 +50,13 @@ def check_out(problem: Problem, n: int, out) -> np.ndarray:
     out = np.asarray(out)
     if out.dtype.kind not in "fc":
         raise Misbehaved(
-            f"forward returned {name} of dtype {out.dtype}: expected floating-point numbers; "
-            "look for rounding, a comparison, or an array made with dtype=int"
+            f"forward returned {name} of dtype {out.dtype}: expected floating-point numbers",
+            "; look for rounding, a comparison, or an array made with dtype=int",
         )
     if not np.isfinite(out).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(out))[0]))
         raise Misbehaved(
-            f"forward returned {out[where]} in {name} at {list(where)}: there is no gradient to check"
+            f"forward returned {out[where]} in {name} at {list(where)}", ": there is no gradient to check"
         )
     return out
 
@@ -84,7 +84,7 @@ def comparable(
     if value is None:
         return None, Note(f"the gradient of {name} is None: backward must return an array of shape {x.shape}")
     if isinstance(value, np.ma.MaskedArray):
-        findings.append(fault(f"the gradient of {name} is a masked array: return a plain array"))
+        findings.append(fault(f"the gradient of {name} is a masked array", more=": return a plain array"))
         value = value.filled(np.nan)
     if not isinstance(value, np.ndarray):
         try:

@@ -15,6 +15,7 @@ from minis2s.gradcheck.kind import Kind
 from minis2s.gradcheck.kinds import ALIASES, KINDS
 from minis2s.gradcheck.problem import Misbehaved, Problem, all_numbers, leaves, like
 from minis2s.gradcheck.returned import describe, named_gradients, nested_gradients
+from minis2s.gradcheck.trial import Pair
 
 OPTIONAL = ("b", "mask", "reset_after", "smoothing", "reduction")  # arguments that may be left out
 ANY_SHAPE = ("linear", "dropout", "tanh")  # kinds whose inputs may have any number of leading axes
@@ -101,10 +102,9 @@ def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[s
     return differentiable, plain, named
 
 
-def pair_problem(
-    name: str, forward: Callable, backward: Callable, kind: Kind, values: dict
-) -> Problem | None:
+def pair_problem(pair: Pair, values: dict) -> Problem | None:
     """The Problem of a pair of a known kind with these values; None where the pair takes no such values."""
+    name, forward, backward, kind, _ = pair
     refuse_keywords(backward, "backward", "backward(dout, cache)")
     bound = bind(forward, kind, values)
     if bound is None:

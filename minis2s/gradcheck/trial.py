@@ -63,6 +63,19 @@ class Form(NamedTuple):
     options: dict
 
 
+class Pair(NamedTuple):
+    """The two functions under test, and what they are said to be.
+
+    form: as it is declared, until the forward pass was asked; then the one that it has, None where it has none.
+    """
+
+    name: str
+    forward: Callable
+    backward: Callable
+    kind: Kind
+    form: Form | None
+
+
 @dataclass
 class Trial:
     """One setting in which a pair was checked."""

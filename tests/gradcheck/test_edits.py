@@ -394,11 +394,20 @@ def test_where_another_line_gives_the_same_numbers_nothing_is_certain():
     ],
     ids=["in two gates", "in a gate and a weight"],
 )
-def test_two_known_mistakes_are_both_named(first, second, says, monkeypatch):
-    monkeypatch.setattr(two_mistakes, "SECONDS", 60.0)
+def test_two_known_mistakes_are_both_named(first, second, says):
     report = with_lines(tb.lstm_backward, first, second)
     assert report.cause.says.startswith("two mistakes: ") and report.cause.confidence == "likely", str(report)
     assert all(text in report.cause.says for text in says), str(report)
+
+
+def test_no_more_pairs_of_mistakes_are_tried_than_stated(monkeypatch):
+    """The pair in two gates is the first that is tried; that in a gate and a weight is not."""
+    both = ((LSTM_DF, "df = dc * c[t]"), (LSTM_DO, "do = dh * h[t]"))
+    later = ((LSTM_DG, "dg = -dc * i[t]"), (LSTM_B, "db = db + 2 * dz.sum(axis=0)"))
+    for tried, lines, found in ((0, both, False), (1, both, True), (1, later, False)):
+        monkeypatch.setattr(two_mistakes, "TRIED", tried)
+        causes = with_lines(tb.lstm_backward, *lines).causes
+        assert any(c.says.startswith("two mistakes") for c in causes) == found
 
 
 def test_two_mistakes_of_which_one_is_unknown_are_not_guessed():

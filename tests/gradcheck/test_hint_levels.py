@@ -12,7 +12,7 @@ import pytest
 
 from minis2s.functional import OPS
 from minis2s.gradcheck import CAUSES, Block, Finding, Report, gradcheck
-from minis2s.gradcheck.causes import Note
+from minis2s.gradcheck.causes import Note, fault
 from minis2s.gradcheck.html import to_html
 from minis2s.gradcheck.kinds import KINDS
 from minis2s.models import ModelConfig, Seq2Seq
@@ -316,6 +316,18 @@ def test_a_fault_of_behaviour_keeps_its_remedy_for_level_two(pair, seen, more):
         for form, text in outputs(report).items():
             assert seen in text, (form, level)
             assert (more in text) == (level >= 2), (form, level)
+
+
+def test_words_before_and_behind_a_finding_keep_to_its_levels():
+    found = fault("it hangs", more=": look for a loop").prefixed("on its own: ").told("; or wait")
+    assert found.says == "on its own: it hangs: look for a loop; or wait"
+    whole = Finding("hygiene", False, "it hangs").prefixed("on its own: ")
+    for level in range(4):
+        shown = [*map(str, replace(Report("f", "", [], [found, whole]), hint=level).shown().findings)]
+        assert ["look for" in text for text in shown] == ["or wait" in text for text in shown]
+        assert ["look for" in text for text in shown] == [level >= 2, False]
+        assert all("on its own: it hangs" in text for text in shown)
+    assert "seen" not in Report("f", "", [], [found]).to_dict()["findings"][0]
 
 
 def test_what_is_raised_is_told_at_every_level_and_what_to_do_at_level_two():

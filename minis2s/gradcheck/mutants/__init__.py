@@ -8,24 +8,30 @@ equivalent to the right code; a test proves it.
 from minis2s.gradcheck.mutants import (
     attention,
     forward,
+    forward_layers,
+    forward_models,
     gru,
+    gru_step,
     lstm,
+    lstm_step,
     optimizers,
     output,
     rnn,
     search,
     wiring,
+    wiring_decoder,
+    wiring_encoder,
 )
 from minis2s.gradcheck.mutants.mutant import Mutant, mutated_code, mutated_op, planted
 
 by_area: dict[str, list[Mutant]] = {
-    "lstm": lstm.MUTANTS,
-    "gru": gru.MUTANTS,
+    "lstm": [*lstm.MUTANTS, *lstm_step.MUTANTS],
+    "gru": [*gru.MUTANTS, *gru_step.MUTANTS],
     "rnn": rnn.MUTANTS,
     "attention": attention.MUTANTS,
     "output": output.MUTANTS,
-    "wiring": wiring.MUTANTS,
-    "forward": forward.MUTANTS,
+    "wiring": [*wiring.MUTANTS, *wiring_encoder.MUTANTS, *wiring_decoder.MUTANTS],
+    "forward": [*forward.MUTANTS, *forward_layers.MUTANTS, *forward_models.MUTANTS],
     "optimizers": optimizers.MUTANTS,
     "search": search.MUTANTS,
 }
