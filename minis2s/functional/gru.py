@@ -229,7 +229,7 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dzx = xp.empty_like(gates)  # of x Wx + bx
     if reset_after:
-        dzh = xp.empty_like(gates)  # of h_prev Wh + bh: the same but for n, which r scales
+        dzh = xp.empty_like(gates[0])  # of h_prev Wh + bh, at one step: the same but for n, which r scales
         WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop slower
     else:
         Wh_ruT, Wh_nT = split_contiguous(Wh.T, 2 * H, xp, axis=0)
@@ -265,9 +265,9 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
         dzx[t, :, 2 * H :] = dz_n
         if reset_after:
             # zh = h_prev Wh + bh
-            dzh[t, :, : 2 * H] = dzx[t, :, : 2 * H]
-            dzh[t, :, 2 * H :] = dz_n * r[t]
-            dh += dzh[t] @ WhT
+            dzh[:, : 2 * H] = dzx[t, :, : 2 * H]
+            dzh[:, 2 * H :] = dz_n * r[t]
+            dh += dzh @ WhT
         else:
             dh += dzx[t, :, : 2 * H] @ Wh_ruT
         if mask is not None:
@@ -282,8 +282,9 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     dbx = dzx_flat.sum(axis=0)
     h_prev = hs[:-1].reshape(T * B, H)
     if reset_after:
-        # zh = h_prev Wh + bh, for all steps at once
-        dzh_flat = dzh.reshape(T * B, 3 * H)
+        # zh = h_prev Wh + bh, for all steps at once; the array of dzx has served, and becomes that of dzh
+        dzx[..., 2 * H :] *= r
+        dzh_flat = dzx_flat
         dWh = h_prev.T @ dzh_flat
         dbh = dzh_flat.sum(axis=0)
     else:

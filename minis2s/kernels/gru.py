@@ -228,14 +228,15 @@ def backward_steps(
     dzx: Array,
     dzh: Array | None,
 ) -> Array:
-    """The loop of `gru_backward`: fills dzx, and dzh where the reset is after (else None), (T, B, 3H); returns dh0.
+    """The loop of `gru_backward`: fills dzx (T, B, 3H); returns dh0.
 
     Shapes: dhs (T, B, H) or None; dh (B, H); hs (T+1, B, H); gates (T, B, 3H); zh_n (T, B, H), None
-    when reset before; WhT as in `backward_step`; mask (T, B) or None.
+    when reset before; WhT as in `backward_step`; mask (T, B) or None; dzh (B, 3H), for use at every step
+    where the reset is after, else None.
     """
     past = 0.0
     for t in reversed(range(len(gates))):
-        zh_n_t, dzh_t = (None, None) if zh_n is None else (zh_n[t], dzh[t])
+        zh_n_t = None if zh_n is None else zh_n[t]
         parts = (dh, past, 0.0 if dhs is None else dhs[t])
-        dh, past = backward_step(parts, gates[t], hs[t], zh_n_t, WhT, real_rows(mask, t), dzx[t], dzh_t)
+        dh, past = backward_step(parts, gates[t], hs[t], zh_n_t, WhT, real_rows(mask, t), dzx[t], dzh)
     return dh + past

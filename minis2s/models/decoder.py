@@ -61,9 +61,8 @@ class DecoderCache(NamedTuple):
     steps: list[StepCache]  # one per step; or, run in parallel, a single one for all
     parallel: bool  # whether all steps ran at once
     fed: Array  # (T, B)  the tokens that went in, the model's own ones among them
-    output: tuple
     memory: Memory
-    real: Array | None  # (T, B)  True at the tokens that have logits; None where all have
+    real: Array | None  # (T, B)  True at the tokens that are read out; None where all are
 
 
 def packed(a: Array | None, real: Array) -> Array | None:
@@ -260,21 +259,21 @@ class Decoder(Layer):
         rng: np.random.Generator | None = None,
         stepwise: bool = False,
     ):
-        """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (logits (T, B, V), cache).
+        """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (attentional (T, B, H), cache).
 
-        tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
+        The attentional states of all steps; the output layer makes logits of them. tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
         model's own best token of the step before goes in instead. `stepwise` takes the steps one by
         one even where they could run at once; the numbers are the same.
 
         Padding after the end of a target sentence needs no mask here: no real step comes after it,
         and its loss, hence its gradient, is zero. It only costs time. With `real` (T, B), False at the
-        padding, all steps at once skip it: the logits are those of the N real tokens alone, (1, N, V), in
+        padding, all steps at once skip it: the states are those of the N real tokens alone, (1, N, H), in
         the order of ``tgt_in[real]``.
         """
         (memory, state), project_cache = self.start(values, mask, cells)
         parallel = coins is None and self.parallel and not stepwise
         if not parallel and real is not None:
-            raise ValueError("step by step every position has its logits: leave out real")
+            raise ValueError("step by step every position is read out: leave out real")
         if parallel:
             x, embedding_cache, dropped = embedded(tgt_in, self.embedding, self.dropout, self.cells, rng)
             (hs, _), cells_cache = self.cells.forward(x, state.cells, mask=real, rng=rng)
@@ -290,9 +289,8 @@ class Decoder(Layer):
             attentional, fed, steps, dropped = self._steps(state, memory, tgt_in, coins, rng)
             # the rows were looked up step by step; once more in one call, for the cache of backward
             _, embedding_cache = self.embedding.forward(fed)
-        logits, output_cache = self.output.forward(attentional)
-        return logits, DecoderCache(
-            embedding_cache, dropped, project_cache, steps, parallel, fed, output_cache, memory, real
+        return attentional, DecoderCache(
+            embedding_cache, dropped, project_cache, steps, parallel, fed, memory, real
         )
 
     def _steps(self, state: DecoderState, memory: Memory, tgt_in: Array, coins: Array | None, rng):
@@ -318,31 +316,34 @@ class Decoder(Layer):
         logits[:, PAD] = logits[:, BOS] = xp_of(logits).finfo(logits.dtype).min
         return logits.argmax(axis=-1)
 
-    def backward(self, dlogits: Array, cache: DecoderCache):
-        """dlogits (T, B, V) -> (dvalues (S, B, M), gradients of the initial cell states).
+    def backward(self, dattentional: Array, cache: DecoderCache):
+        """dattentional (T, B, H) -> (dvalues (S, B, M), gradients of the initial cell states).
 
         The choice of the model's own tokens is not differentiated: it is a step function, its
         gradient is zero wherever it exists (Bengio et al. 2015).
         """
         memory = cache.memory
-        xp = xp_of(dlogits)
-        dattentional = self.output.backward(dlogits, cache.output)
-        dmemory = Memory(xp.zeros_like(memory.values), xp.zeros_like(memory.keys), None)
+        xp = xp_of(dattentional)
         if cache.parallel:
             step = cache.steps[0]
             dcontext, dhs = self._readout_backward(dattentional, step.readout)
             if cache.real is not None:
                 dcontext, dhs = unpacked(dcontext, cache.real), unpacked(dhs, cache.real)
             if self.kind == "luong":
-                dhs = dhs + self._attend_backward(dcontext, step.attention, dmemory)
+                dquery, dkeys, dvalues = self.attention.backward(dcontext, step.attention)
+                dhs = dhs + dquery
+                del dquery
+            else:
+                dvalues = xp.zeros_like(memory.values)
+            del dcontext  # room for the gradients of the cells, the largest of all
             dx, dcells = self.cells.backward((dhs, None), step.cells)
             dx = self.dropout.backward(dx, cache.dropped)
         else:
-            dx, dcells = self._steps_backward(dattentional, cache, dmemory)
+            dvalues, dkeys = xp.zeros_like(memory.values), xp.zeros_like(memory.keys)
+            dx, dcells = self._steps_backward(dattentional, cache, Memory(dvalues, dkeys, None))
         self.embedding.backward(dx, cache.embedding)
-        dvalues = dmemory.values
         if self.attention is not None:
-            dvalues += self.attention.project_backward(dmemory.keys, cache.project)
+            dvalues += self.attention.project_backward(dkeys, cache.project)
         return dvalues, dcells
 
     def _steps_backward(self, dattentional: Array, cache: DecoderCache, dmemory: Memory):

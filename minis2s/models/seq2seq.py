@@ -5,6 +5,7 @@ with `take` to drop, repeat or re-order hypotheses; it needs to know no more tha
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from minis2s.models.encoder import BRIDGES, Bridge, Encoder
 from minis2s.nn import CELLS, Attention, Bidirectional, Embedding, Layer, Linear, Stack
 from minis2s.nn.attention import SCORES
 from minis2s.nn.live_rows import plan_for
+
+LOGITS = 2**22  # numbers: what is made of the logits at a time; see Seq2Seq.loss
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,22 @@ class Seq2SeqCache(NamedTuple):
     encoder: tuple
     bridge: list
     decoder: tuple
+    output: tuple | None  # of the output layer; None within a LossCache, whose blocks have their own
+
+
+class LossBlock(NamedTuple):
+    """Some of the tokens, on their way from the attentional states to the loss."""
+
+    tokens: slice
+    output: tuple
+    cross_entropy: tuple
 
 
 class LossCache(NamedTuple):
     model: Seq2SeqCache
-    cross_entropy: tuple
+    blocks: list[LossBlock]
+    share: float | Array  # what a token's surprise counts in the loss: 1 (sum) or 1/N (mean)
+    shape: tuple[int, ...]  # of the attentional states
 
 
 class SearchState(NamedTuple):
@@ -154,12 +168,20 @@ class Seq2Seq(Layer):
 
         coins, real, rng and stepwise: see `Decoder.forward`.
         """
+        attentional, cache = self.attentional(
+            src, src_mask, tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
+        )
+        logits, output_cache = self.decoder.output.forward(attentional)
+        return logits, cache._replace(output=output_cache)
+
+    def attentional(self, src: Array, src_mask: Array | None, tgt_in: Array, *, rng=None, **options):
+        """As `forward`, without the output layer: the attentional states (T, B, H)."""
         (values, last), encoder_cache = self.encoder.forward(src, src_mask, rng=rng)
         cells, bridge_cache = self.bridge.forward(last)
-        logits, decoder_cache = self.decoder.forward(
-            values, src_mask, cells, tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
+        attentional, decoder_cache = self.decoder.forward(
+            values, src_mask, cells, tgt_in, rng=rng, **options
         )
-        return logits, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache)
+        return attentional, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache, None)
 
     def loss(
         self,
@@ -177,6 +199,9 @@ class Seq2Seq(Layer):
         teacher_forcing is the chance that a step is given the right token rather than the model's
         own: a coin for each sentence and step, drawn from `rng`; or pass the coins (T, B) yourself.
 
+        Logits are the largest arrays of all where V is large. So they are made, and turned into surprise,
+        for a block of tokens at a time.
+
         Returns (loss, cache).
         """
         if coins is None and teacher_forcing < 1:
@@ -187,21 +212,51 @@ class Seq2Seq(Layer):
         at_once = coins is None and self.decoder.parallel and not stepwise
         real = mask if at_once and plan_for(mask) is not None else None
         if real is not None:
-            targets, mask = targets[real][None], None
-        logits, model_cache = self.forward(
+            targets, mask = targets[real], None
+        attentional, model_cache = self.attentional(
             batch.src, batch.src_mask, batch.tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
         )
-        loss, loss_cache = F.cross_entropy.forward(logits, targets, mask, smoothing, reduction)
-        return loss, LossCache(model_cache, loss_cache)
+        # to the loss it is all one which sentence and step a token is of: (1, N, ...)
+        shape = attentional.shape
+        attentional, targets = attentional.reshape(1, -1, shape[-1]), targets.reshape(1, -1)
+        mask = None if mask is None else mask.reshape(1, -1)
+        share = 1.0 if reduction == "sum" else 1 / mean_over(targets, mask, attentional.dtype)
+        loss, blocks = 0.0, []
+        for tokens in self.token_blocks(attentional):
+            logits, output_cache = self.decoder.output.forward(attentional[:, tokens])
+            part = None if mask is None else mask[:, tokens]
+            surprise, loss_cache = F.cross_entropy.forward(logits, targets[:, tokens], part, smoothing, "sum")
+            loss = loss + surprise * share
+            blocks.append(LossBlock(tokens, output_cache, loss_cache))
+        return loss, LossCache(model_cache, blocks, share, shape)
+
+    def token_blocks(self, attentional: Array) -> list[slice]:
+        """Stretches of the N tokens of (1, N, H) whose logits are at most LOGITS numbers; on a GPU all in one."""
+        N, V = attentional.shape[1], self.decoder.output.W.data.shape[1]
+        size = max(1, LOGITS // V if xp_of(attentional) is np else N)
+        count = max(1, -(-N // size))
+        bounds = [N * n // count for n in range(count + 1)]
+        return [slice(start, stop) for start, stop in pairwise(bounds)]
 
     def backward(self, dloss: float, cache: LossCache) -> None:
         """Adds the gradient of ``dloss * loss`` to every Parameter."""
-        dlogits = F.cross_entropy.backward(dloss, cache.cross_entropy)
-        self.backward_logits(dlogits, cache.model)
+        dattentional = [
+            # no name for dlogits: it is freed as soon as the output layer has been through it
+            self.decoder.output.backward(
+                F.cross_entropy.backward(dloss * cache.share, block.cross_entropy), block.output
+            )
+            for block in cache.blocks
+        ]
+        dattentional = xp_of(dattentional[0]).concatenate(dattentional, axis=1).reshape(cache.shape)
+        self.backward_attentional(dattentional, cache.model)
 
     def backward_logits(self, dlogits: Array, cache: Seq2SeqCache) -> None:
         """dlogits (T, B, V): adds the gradients of all weights."""
-        dvalues, dcells = self.decoder.backward(dlogits, cache.decoder)
+        self.backward_attentional(self.decoder.output.backward(dlogits, cache.output), cache)
+
+    def backward_attentional(self, dattentional: Array, cache: Seq2SeqCache) -> None:
+        """dattentional (T, B, H): adds the gradients of all weights but those of the output layer."""
+        dvalues, dcells = self.decoder.backward(dattentional, cache.decoder)
         dlast = self.bridge.backward(dcells, cache.bridge)
         self.encoder.backward((dvalues, dlast), cache.encoder)
 
@@ -240,6 +295,13 @@ class Seq2Seq(Layer):
 
     def describe(self) -> str:
         return f"{self.config.cell}, attention {self.config.attention}"
+
+
+def mean_over(targets: Array, mask: Array | None, dtype) -> float | Array:
+    """The number of real tokens that a mean is taken over, at least 1; on a GPU it stays there."""
+    if mask is None:
+        return max(targets.size, 1)
+    return xp_of(mask).maximum(mask.sum(), 1).astype(dtype)
 
 
 def memory_columns(index: Array, k: int) -> Array:

@@ -1,6 +1,9 @@
 """The fast pairs compute what the obvious slow ones do; for a sequence: what its steps do."""
 
+import sys
+
 import numpy as np
+import pytest
 
 from minis2s.functional import naive
 
@@ -32,3 +35,13 @@ def test_every_naive_version_is_compared(cases):
     pairs = {name.removesuffix("_forward") for name in vars(naive) if name.endswith("_forward")}
     steps = {"rnn_step", "lstm_step", "gru_step"}  # imported: what the loops call
     assert pairs - steps == set(naive.OPS)
+
+
+@pytest.mark.parametrize("numbers", [1, 13, 50])
+def test_cross_entropy_of_a_few_rows_at_a_time(cases, tools, monkeypatch, numbers):
+    """Small arrays are done in one go; here they are not: 1 row at a time, or a few, the last time fewer."""
+    monkeypatch.setattr(sys.modules["minis2s.functional.cross_entropy"], "IN_CACHE", numbers)
+    found = [case for case in cases if case.name == "cross_entropy"]
+    assert found
+    for case in found:
+        test_naive_and_fast_agree(case, tools)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from minis2s import functional as F
 from minis2s.functional import log_softmax
-from minis2s.models import attention_weights
+from minis2s.models import attention_weights, seq2seq
 from minis2s.models.seq2seq import memory_columns
 
 PARALLEL = {
@@ -47,6 +48,34 @@ def test_all_steps_at_once_equal_one_by_one(tools, name):
     loss_by_step, gradient_by_step = tools.run(model, batch, smoothing=0.1, stepwise=True)
     tools.close(loss, loss_by_step, 1e-13)
     tools.close_gradients(gradient, gradient_by_step, 1e-11)
+
+
+@pytest.mark.parametrize("numbers", [1, 20, 50, 10**6])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_in_blocks_of_tokens_is_that_of_all_logits(tools, monkeypatch, numbers, reduction):
+    """One token at a time, or a few, the last time fewer, or all 20; padding counts for none."""
+    monkeypatch.setattr(seq2seq, "LOGITS", numbers)
+    model, batch = tools.model(), tools.batch()
+    for how in ({}, {"smoothing": 0.1}, {"coins": np.zeros(batch.tgt_in.shape, bool)}):
+        _, cache = model.loss(batch, reduction=reduction, **how)
+        assert len(cache.blocks) == {1: 20, 20: 10, 50: 4, 10**6: 1}[numbers]
+        loss, gradients = tools.run(model, batch, -1.3, reduction=reduction, **how)
+        coins, smoothing = how.get("coins"), how.get("smoothing", 0.0)
+        logits, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in, coins=coins)
+        expected, of_loss = F.cross_entropy.forward(
+            logits, batch.tgt_out, batch.tgt_mask, smoothing, reduction
+        )
+        tools.close(loss, expected, 1e-13)
+        model.zero_grad()
+        model.backward_logits(F.cross_entropy.backward(-1.3, of_loss), cache)
+        tools.close_gradients(gradients, {n: p.grad for n, p in model.parameters().items()}, 1e-11)
+
+
+def test_a_batch_of_padding_alone_has_no_loss_and_no_gradient(tools):
+    model, batch = tools.model(), tools.batch()
+    batch = batch._replace(tgt_mask=np.zeros_like(batch.tgt_mask))
+    loss, gradients = tools.run(model, batch)
+    assert loss == 0 and not any(g.any() for g in gradients.values())
 
 
 @pytest.mark.parametrize("name", PARALLEL)

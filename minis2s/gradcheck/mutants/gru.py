@@ -221,8 +221,8 @@ MUTANTS = [
     ),
     sequence(
         "after: r forgotten in d(h Wh)",
-        "dzh[t, :, 2 * H :] = dz_n * r[t]",
-        "dzh[t, :, 2 * H :] = dz_n",
+        "dzh[:, 2 * H :] = dz_n * r[t]",
+        "dzh[:, 2 * H :] = dz_n",
         "On the way from the candidate to h Wh the reset gate is left out.",
         "missing factor",
         "dh",
@@ -231,8 +231,8 @@ MUTANTS = [
     ),
     sequence(
         "after: candidate path to h forgotten",
-        "dh += dzh[t] @ WhT",
-        "dh += dzh[t, :, : 2 * H] @ WhT[: 2 * H]",
+        "dh += dzh @ WhT",
+        "dh += dzh[:, : 2 * H] @ WhT[: 2 * H]",
         "The old state's gradient lacks what comes back through the candidate.",
         "missing term",
         "dh",
@@ -241,8 +241,8 @@ MUTANTS = [
     ),
     sequence(
         "after: gates' path to h forgotten",
-        "dh += dzh[t] @ WhT",
-        "dh += dzh[t, :, 2 * H :] @ WhT[2 * H :]",
+        "dh += dzh @ WhT",
+        "dh += dzh[:, 2 * H :] @ WhT[2 * H :]",
         "The old state's gradient lacks what comes back through the two gates.",
         "missing term",
         "dh",
@@ -251,8 +251,8 @@ MUTANTS = [
     ),
     sequence(
         "after: products overwrite the carry",
-        "dh += dzh[t] @ WhT",
-        "dh = dzh[t] @ WhT",
+        "dh += dzh @ WhT",
+        "dh = dzh @ WhT",
         "`=` stands where `+=` belongs: the part u * h_prev of the old state's gradient is lost.",
         "overwritten",
         "dh",
@@ -322,8 +322,8 @@ MUTANTS = [
     # -- the weights
     sequence(
         "after: dWh from the input's side",
-        "dWh = h_prev.T @ dzh_flat",
-        "dWh = h_prev.T @ dzx_flat",
+        "        dzx[..., 2 * H :] *= r\n        dzh_flat = dzx_flat\n        dWh = h_prev.T @ dzh_flat\n",
+        "        dzh_flat = dzx_flat\n        dWh = h_prev.T @ dzh_flat\n        dzx[..., 2 * H :] *= r\n",
         "The candidate's part of h Wh is scaled by r, that of x Wx is not; dWh takes the latter.",
         "missing factor",
         "dWh",

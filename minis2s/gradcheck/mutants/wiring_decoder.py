@@ -168,8 +168,8 @@ MUTANTS = [
     at(
         "models.decoder:Decoder.backward",
         "parallel: no gradient from the scores to h",
-        "dhs = dhs + self._attend_backward(dcontext, step.attention, dmemory)",
-        "self._attend_backward(dcontext, step.attention, dmemory)",
+        "dhs = dhs + dquery",
+        "pass",
         "The decoder's states receive no gradient as queries of attention.",
         "missing term",
         "dh",
@@ -178,8 +178,8 @@ MUTANTS = [
     at(
         "models.decoder:Decoder.backward",
         "parallel: no gradient from the readout to h",
-        "dhs = dhs + self._attend_backward(dcontext, step.attention, dmemory)",
-        "dhs = self._attend_backward(dcontext, step.attention, dmemory)",
+        "dhs = dhs + dquery",
+        "dhs = dquery",
         "`=` stands where `+=` belongs: the states' gradient from the readout is lost.",
         "overwritten",
         "dh",
@@ -207,11 +207,12 @@ MUTANTS = [
     at(
         "models.decoder:Decoder.backward",
         "one array for values and keys",
-        "dmemory = Memory(xp.zeros_like(memory.values), xp.zeros_like(memory.keys), None)",
-        "total = xp.zeros_like(memory.values)\n        dmemory = Memory(total, total, None)",
+        "dvalues, dkeys = xp.zeros_like(memory.values), xp.zeros_like(memory.keys)",
+        "dvalues = dkeys = xp.zeros_like(memory.values)",
         "The gradients of values and keys are summed in one array, and then added to each other once more.",
         "aliased",
         "dmemory",
+        "all steps run at once",
     ),
     at(
         "models.decoder:Decoder._steps_backward",

@@ -112,7 +112,7 @@ MUTANTS = [
         "the bridge is not of the kind zero",
     ),
     at(
-        "models.seq2seq:Seq2Seq.backward_logits",
+        "models.seq2seq:Seq2Seq.backward_attentional",
         "encoder without the bridge",
         "(dvalues, dlast), cache.encoder",
         "(dvalues, None), cache.encoder",
@@ -122,7 +122,7 @@ MUTANTS = [
         "the bridge is of the kind zero",
     ),
     at(
-        "models.seq2seq:Seq2Seq.backward_logits",
+        "models.seq2seq:Seq2Seq.backward_attentional",
         "bridge layers in reversed order",
         "self.bridge.backward(dcells, cache.bridge)",
         "self.bridge.backward(dcells[::-1], cache.bridge)",
@@ -134,11 +134,21 @@ MUTANTS = [
     at(
         "models.seq2seq:Seq2Seq.backward",
         "upstream gradient of the loss ignored",
-        "F.cross_entropy.backward(dloss, ",
-        "F.cross_entropy.backward(1.0, ",
+        "dloss * cache.share",
+        "cache.share",
         "The gradient that the caller gives for the loss is not used.",
         "missing factor",
         "dlogits",
         "the gradient of the loss is 1",
+    ),
+    at(
+        "models.seq2seq:Seq2Seq.backward",
+        "sum where the loss is a mean",
+        "dloss * cache.share",
+        "dloss",
+        "The loss is divided by the number of tokens, its gradient is not.",
+        "missing factor",
+        "dlogits",
+        "the loss is a sum",
     ),
 ]
