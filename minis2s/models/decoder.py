@@ -61,6 +61,7 @@ class DecoderCache(NamedTuple):
     steps: list[StepCache]  # one per step; or, run in parallel, a single one for all
     parallel: bool  # whether all steps ran at once
     fed: Array  # (T, B)  the tokens that went in, the model's own ones among them
+    output: tuple | None  # None where the output layer was left out
     memory: Memory
     real: Array | None  # (T, B)  True at the tokens that are read out; None where all are
 
@@ -258,16 +259,17 @@ class Decoder(Layer):
         real: Array | None = None,
         rng: np.random.Generator | None = None,
         stepwise: bool = False,
+        output: bool = True,
     ):
-        """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (attentional (T, B, H), cache).
+        """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (logits (T, B, V), cache).
 
-        The attentional states of all steps; the output layer makes logits of them. tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
+        Without `output`, the attentional states (T, B, H) of which the output layer makes them. tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
         model's own best token of the step before goes in instead. `stepwise` takes the steps one by
         one even where they could run at once; the numbers are the same.
 
         Padding after the end of a target sentence needs no mask here: no real step comes after it,
         and its loss, hence its gradient, is zero. It only costs time. With `real` (T, B), False at the
-        padding, all steps at once skip it: the states are those of the N real tokens alone, (1, N, H), in
+        padding, all steps at once skip it: the result is that of the N real tokens alone, (1, N, ...), in
         the order of ``tgt_in[real]``.
         """
         (memory, state), project_cache = self.start(values, mask, cells)
@@ -289,8 +291,9 @@ class Decoder(Layer):
             attentional, fed, steps, dropped = self._steps(state, memory, tgt_in, coins, rng)
             # the rows were looked up step by step; once more in one call, for the cache of backward
             _, embedding_cache = self.embedding.forward(fed)
-        return attentional, DecoderCache(
-            embedding_cache, dropped, project_cache, steps, parallel, fed, memory, real
+        out, output_cache = self.output.forward(attentional) if output else (attentional, None)
+        return out, DecoderCache(
+            embedding_cache, dropped, project_cache, steps, parallel, fed, output_cache, memory, real
         )
 
     def _steps(self, state: DecoderState, memory: Memory, tgt_in: Array, coins: Array | None, rng):
@@ -316,14 +319,15 @@ class Decoder(Layer):
         logits[:, PAD] = logits[:, BOS] = xp_of(logits).finfo(logits.dtype).min
         return logits.argmax(axis=-1)
 
-    def backward(self, dattentional: Array, cache: DecoderCache):
-        """dattentional (T, B, H) -> (dvalues (S, B, M), gradients of the initial cell states).
+    def backward(self, dout: Array, cache: DecoderCache):
+        """dout of what `forward` returned -> (dvalues (S, B, M), gradients of the initial cell states).
 
         The choice of the model's own tokens is not differentiated: it is a step function, its
         gradient is zero wherever it exists (Bengio et al. 2015).
         """
         memory = cache.memory
-        xp = xp_of(dattentional)
+        xp = xp_of(dout)
+        dattentional = dout if cache.output is None else self.output.backward(dout, cache.output)
         if cache.parallel:
             step = cache.steps[0]
             dcontext, dhs = self._readout_backward(dattentional, step.readout)

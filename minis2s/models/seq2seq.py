@@ -5,7 +5,6 @@ with `take` to drop, repeat or re-order hypotheses; it needs to know no more tha
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -65,13 +64,12 @@ class Seq2SeqCache(NamedTuple):
     encoder: tuple
     bridge: list
     decoder: tuple
-    output: tuple | None  # of the output layer; None within a LossCache, whose blocks have their own
 
 
 class LossBlock(NamedTuple):
     """Some of the tokens, on their way from the attentional states to the loss."""
 
-    tokens: slice
+    places: tuple[slice, slice]  # of the tokens, by step and sentence
     output: tuple
     cross_entropy: tuple
 
@@ -80,7 +78,7 @@ class LossCache(NamedTuple):
     model: Seq2SeqCache
     blocks: list[LossBlock]
     share: float | Array  # what a token's surprise counts in the loss: 1 (sum) or 1/N (mean)
-    shape: tuple[int, ...]  # of the attentional states
+    attentional: Array  # (T, B, H)  the states that the blocks were cut of, for their shape
 
 
 class SearchState(NamedTuple):
@@ -163,25 +161,26 @@ class Seq2Seq(Layer):
         real: Array | None = None,
         rng: np.random.Generator | None = None,
         stepwise: bool = False,
+        output: bool = True,
     ):
         """src (S, B), src_mask (S, B), tgt_in (T, B) -> (logits (T, B, V), cache).
 
-        coins, real, rng and stepwise: see `Decoder.forward`.
+        coins, real, rng, stepwise and output: see `Decoder.forward`.
         """
-        attentional, cache = self.attentional(
-            src, src_mask, tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
-        )
-        logits, output_cache = self.decoder.output.forward(attentional)
-        return logits, cache._replace(output=output_cache)
-
-    def attentional(self, src: Array, src_mask: Array | None, tgt_in: Array, *, rng=None, **options):
-        """As `forward`, without the output layer: the attentional states (T, B, H)."""
         (values, last), encoder_cache = self.encoder.forward(src, src_mask, rng=rng)
         cells, bridge_cache = self.bridge.forward(last)
-        attentional, decoder_cache = self.decoder.forward(
-            values, src_mask, cells, tgt_in, rng=rng, **options
+        out, decoder_cache = self.decoder.forward(
+            values,
+            src_mask,
+            cells,
+            tgt_in,
+            coins=coins,
+            real=real,
+            rng=rng,
+            stepwise=stepwise,
+            output=output,
         )
-        return attentional, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache, None)
+        return out, Seq2SeqCache(encoder_cache, bridge_cache, decoder_cache)
 
     def loss(
         self,
@@ -212,51 +211,53 @@ class Seq2Seq(Layer):
         at_once = coins is None and self.decoder.parallel and not stepwise
         real = mask if at_once and plan_for(mask) is not None else None
         if real is not None:
-            targets, mask = targets[real], None
-        attentional, model_cache = self.attentional(
-            batch.src, batch.src_mask, batch.tgt_in, coins=coins, real=real, rng=rng, stepwise=stepwise
+            targets, mask = targets[real][None], None
+        attentional, model_cache = self.forward(
+            batch.src,
+            batch.src_mask,
+            batch.tgt_in,
+            coins=coins,
+            real=real,
+            rng=rng,
+            stepwise=stepwise,
+            output=False,
         )
-        # to the loss it is all one which sentence and step a token is of: (1, N, ...)
-        shape = attentional.shape
-        attentional, targets = attentional.reshape(1, -1, shape[-1]), targets.reshape(1, -1)
-        mask = None if mask is None else mask.reshape(1, -1)
         share = 1.0 if reduction == "sum" else 1 / mean_over(targets, mask, attentional.dtype)
         loss, blocks = 0.0, []
-        for tokens in self.token_blocks(attentional):
-            logits, output_cache = self.decoder.output.forward(attentional[:, tokens])
-            part = None if mask is None else mask[:, tokens]
-            surprise, loss_cache = F.cross_entropy.forward(logits, targets[:, tokens], part, smoothing, "sum")
+        for places in self.blocks(attentional):
+            logits, output_cache = self.decoder.output.forward(attentional[places])
+            part = None if mask is None else mask[places]
+            surprise, loss_cache = F.cross_entropy.forward(logits, targets[places], part, smoothing, "sum")
             loss = loss + surprise * share
-            blocks.append(LossBlock(tokens, output_cache, loss_cache))
-        return loss, LossCache(model_cache, blocks, share, shape)
+            blocks.append(LossBlock(places, output_cache, loss_cache))
+        return loss, LossCache(model_cache, blocks, share, attentional)
 
-    def token_blocks(self, attentional: Array) -> list[slice]:
-        """Stretches of the N tokens of (1, N, H) whose logits are at most LOGITS numbers; on a GPU all in one."""
-        N, V = attentional.shape[1], self.decoder.output.W.data.shape[1]
-        size = max(1, LOGITS // V if xp_of(attentional) is np else N)
-        count = max(1, -(-N // size))
-        bounds = [N * n // count for n in range(count + 1)]
-        return [slice(start, stop) for start, stop in pairwise(bounds)]
+    def blocks(self, attentional: Array) -> list[tuple[slice, slice]]:
+        """Some steps at a time of (T, B, H), such that their logits are about LOGITS numbers; on a GPU all at once.
+
+        Of (1, N, H), the real tokens alone, it is some tokens at a time.
+        """
+        T, B = attentional.shape[:2]
+        V = self.decoder.output.W.data.shape[1]
+        long, others = (T, B) if T > 1 else (B, T)
+        size = max(1, LOGITS // (V * max(1, others)) if xp_of(attentional) is np else long)
+        count = max(1, -(-long // size))
+        stretches = [slice(long * n // count, long * (n + 1) // count) for n in range(count)]
+        return [(s, slice(None)) if T > 1 else (slice(None), s) for s in stretches]
 
     def backward(self, dloss: float, cache: LossCache) -> None:
         """Adds the gradient of ``dloss * loss`` to every Parameter."""
-        dattentional = [
+        dattentional = xp_of(cache.attentional).empty_like(cache.attentional)
+        for places, output_cache, loss_cache in cache.blocks:
             # no name for dlogits: it is freed as soon as the output layer has been through it
-            self.decoder.output.backward(
-                F.cross_entropy.backward(dloss * cache.share, block.cross_entropy), block.output
+            dattentional[places] = self.decoder.output.backward(
+                F.cross_entropy.backward(dloss * cache.share, loss_cache), output_cache
             )
-            for block in cache.blocks
-        ]
-        dattentional = xp_of(dattentional[0]).concatenate(dattentional, axis=1).reshape(cache.shape)
-        self.backward_attentional(dattentional, cache.model)
+        self.backward_out(dattentional, cache.model)
 
-    def backward_logits(self, dlogits: Array, cache: Seq2SeqCache) -> None:
-        """dlogits (T, B, V): adds the gradients of all weights."""
-        self.backward_attentional(self.decoder.output.backward(dlogits, cache.output), cache)
-
-    def backward_attentional(self, dattentional: Array, cache: Seq2SeqCache) -> None:
-        """dattentional (T, B, H): adds the gradients of all weights but those of the output layer."""
-        dvalues, dcells = self.decoder.backward(dattentional, cache.decoder)
+    def backward_out(self, dout: Array, cache: Seq2SeqCache) -> None:
+        """dout of what `forward` returned: adds the gradients of all weights that took part."""
+        dvalues, dcells = self.decoder.backward(dout, cache.decoder)
         dlast = self.bridge.backward(dcells, cache.bridge)
         self.encoder.backward((dvalues, dlast), cache.encoder)
 

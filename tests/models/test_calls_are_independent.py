@@ -86,7 +86,7 @@ def test_backward_changes_neither_cache_nor_batch_nor_weights(tools, config):
     dlogits = np.random.default_rng(1).standard_normal(logits.shape)
     watched = [*tools.arrays(cache), *batch, dlogits, logits, *model.state().values()]
     before = [a.copy() for a in watched]
-    model.backward_logits(dlogits, cache)
+    model.backward_out(dlogits, cache)
     watched[-len(model.state()) :] = model.state().values()
     for now, then in zip(watched, before, strict=True):
         np.testing.assert_array_equal(now, then)

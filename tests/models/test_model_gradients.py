@@ -170,11 +170,11 @@ def test_coins_are_drawn_with_the_given_chance(tools):
 
 def test_every_sentence_and_every_step_has_a_coin_of_its_own(tools, monkeypatch):
     model, batch = tools.model(), tools.batch()
-    attentional, seen = model.attentional, []
+    forward, seen = model.forward, []
     monkeypatch.setattr(
         model,
-        "attentional",
-        lambda *args, coins, **rest: seen.append(coins) or attentional(*args, coins=coins, **rest),
+        "forward",
+        lambda *args, coins, **rest: seen.append(coins) or forward(*args, coins=coins, **rest),
     )
     for seed in range(200):
         model.loss(batch, teacher_forcing=0.5, rng=np.random.default_rng(seed))

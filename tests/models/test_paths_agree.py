@@ -7,6 +7,7 @@ from minis2s import functional as F
 from minis2s.functional import log_softmax
 from minis2s.models import attention_weights, seq2seq
 from minis2s.models.seq2seq import memory_columns
+from minis2s.nn import live_rows
 
 PARALLEL = {
     **{f"luong, {a}": {"attention": a} for a in ("dot", "scaled", "general", "additive")},
@@ -39,7 +40,7 @@ def test_all_steps_at_once_equal_one_by_one(tools, name):
     gradients = []
     for c in (cache_at_once, cache):
         model.zero_grad()
-        model.backward_logits(dlogits, c)
+        model.backward_out(dlogits, c)
         gradients.append({n: p.grad.copy() for n, p in model.parameters().items()})
     tools.close_gradients(*gradients, 1e-11)
     assert all(g.any() for g in gradients[0].values())
@@ -50,15 +51,15 @@ def test_all_steps_at_once_equal_one_by_one(tools, name):
     tools.close_gradients(gradient, gradient_by_step, 1e-11)
 
 
-@pytest.mark.parametrize("numbers", [1, 20, 50, 10**6])
+@pytest.mark.parametrize("numbers", [1, 40, 80, 10**6])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_the_loss_in_blocks_of_tokens_is_that_of_all_logits(tools, monkeypatch, numbers, reduction):
-    """One token at a time, or a few, the last time fewer, or all 20; padding counts for none."""
+    """One step of the five at a time, or one or two, or all; padding counts for none."""
     monkeypatch.setattr(seq2seq, "LOGITS", numbers)
     model, batch = tools.model(), tools.batch()
     for how in ({}, {"smoothing": 0.1}, {"coins": np.zeros(batch.tgt_in.shape, bool)}):
         _, cache = model.loss(batch, reduction=reduction, **how)
-        assert len(cache.blocks) == {1: 20, 20: 10, 50: 4, 10**6: 1}[numbers]
+        assert len(cache.blocks) == {1: 5, 40: 5, 80: 3, 10**6: 1}[numbers]
         loss, gradients = tools.run(model, batch, -1.3, reduction=reduction, **how)
         coins, smoothing = how.get("coins"), how.get("smoothing", 0.0)
         logits, cache = model.forward(batch.src, batch.src_mask, batch.tgt_in, coins=coins)
@@ -67,8 +68,22 @@ def test_the_loss_in_blocks_of_tokens_is_that_of_all_logits(tools, monkeypatch, 
         )
         tools.close(loss, expected, 1e-13)
         model.zero_grad()
-        model.backward_logits(F.cross_entropy.backward(-1.3, of_loss), cache)
+        model.backward_out(F.cross_entropy.backward(-1.3, of_loss), cache)
         tools.close_gradients(gradients, {n: p.grad for n, p in model.parameters().items()}, 1e-11)
+
+
+@pytest.mark.parametrize("numbers", [1, 20, 10**6])
+def test_real_tokens_alone_go_through_the_loss_in_blocks_too(tools, monkeypatch, numbers):
+    model, batch = tools.model(), tools.batch()
+    expected = tools.run(model, batch)
+    monkeypatch.setattr(seq2seq, "LOGITS", numbers)
+    monkeypatch.setattr(live_rows, "SMALLEST", 1)
+    _, cache = model.loss(batch)
+    assert cache.attentional.shape[:2] == (1, batch.tgt_mask.sum()) == (1, 12)
+    assert len(cache.blocks) == {1: 12, 20: 6, 10**6: 1}[numbers]
+    loss, gradients = tools.run(model, batch)
+    tools.close(loss, expected[0], 1e-13)
+    tools.close_gradients(gradients, expected[1], 1e-11)
 
 
 def test_a_batch_of_padding_alone_has_no_loss_and_no_gradient(tools):

@@ -112,7 +112,7 @@ MUTANTS = [
         "the bridge is not of the kind zero",
     ),
     at(
-        "models.seq2seq:Seq2Seq.backward_attentional",
+        "models.seq2seq:Seq2Seq.backward_out",
         "encoder without the bridge",
         "(dvalues, dlast), cache.encoder",
         "(dvalues, None), cache.encoder",
@@ -122,7 +122,7 @@ MUTANTS = [
         "the bridge is of the kind zero",
     ),
     at(
-        "models.seq2seq:Seq2Seq.backward_attentional",
+        "models.seq2seq:Seq2Seq.backward_out",
         "bridge layers in reversed order",
         "self.bridge.backward(dcells, cache.bridge)",
         "self.bridge.backward(dcells[::-1], cache.bridge)",
