@@ -6,6 +6,7 @@ program can use both. This is the only file that imports CuPy, the fused kernels
 
 import ctypes
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,8 @@ from minis2s.errors import UserError
 Array = Any  # a numpy.ndarray or a cupy.ndarray
 
 NAMES = ("numpy", "cupy")
+
+IN_CACHE = 2**17  # numbers of a block of rows: three such arrays, of float32, fit a core's own cache
 
 
 def array_module(name: str) -> ModuleType:
@@ -81,6 +84,17 @@ def to_numpy(x: Array) -> np.ndarray:
 def is_ids(x: Array) -> bool:
     """Whether x holds whole numbers, each of which may stand for a one-hot row."""
     return x.dtype.kind in "iu"
+
+
+def row_blocks(a: Array) -> Iterator[slice]:
+    """Slices over the rows of a (N, V): a few rows at a time, which stay in the processor's cache.
+
+    Line after line over an array larger than the cache fetches all of it from memory for every line; all
+    lines over one block after the other fetch it once. On a GPU it is one block.
+    """
+    N, V = a.shape
+    size = max(1, IN_CACHE // max(1, V)) if xp_of(a) is np else max(1, N)
+    return (slice(start, start + size) for start in range(0, N, size))
 
 
 def scatter_add(out: Array, ids: Array, values: Array) -> None:

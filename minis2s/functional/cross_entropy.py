@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minis2s.backend import Array, xp_of
+from minis2s.backend import Array, row_blocks, xp_of
 from minis2s.kernels import cross_entropy as cross_entropy_kernels
 from minis2s.kernels import fused
 from minis2s.op import Op
-
-IN_CACHE = 2**17  # numbers: three times as many bytes fit into a processor core's own cache
 
 
 class CrossEntropyCache(NamedTuple):
@@ -64,14 +62,11 @@ def cross_entropy_forward(
 def probs_and_surprise(logits: Array, targets: Array, smoothing: float) -> tuple[Array, Array]:
     """logits (N, V), targets (N,) -> (softmax (N, V), surprise (N,)) of N tokens.
 
-    A few rows at a time, so that all lines find them in the processor's cache: with a large V that takes
-    half of the time of each line over all rows.
+    A few rows at a time: with a large V that takes half of the time of each line over all rows.
     """
     N, V = logits.shape
     probs, surprise = np.empty((N, V), dtype=logits.dtype), np.empty(N, dtype=logits.dtype)
-    step = max(1, IN_CACHE // V)
-    for start in range(0, N, step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(logits):
         # log_probs = logits - log sum_v exp(logits)
         shifted = logits[rows] - logits[rows].max(axis=-1, keepdims=True)
         p = np.exp(shifted, out=probs[rows])

@@ -6,7 +6,7 @@ the same factor) and keeps exp from overflowing: scores of 1000 are as good as s
 
 from typing import NamedTuple
 
-from minis2s.backend import Array, xp_of
+from minis2s.backend import Array, row_blocks, xp_of
 from minis2s.op import Op
 
 
@@ -60,9 +60,14 @@ def log_softmax(logits: Array) -> Array:
     -inf; logits - max - log(sum) is right for any logits.
     """
     xp = xp_of(logits)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    shifted -= xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
+    out = xp.empty(logits.shape, dtype=logits.dtype)
+    V = logits.shape[-1]
+    scores, log_probs = logits.reshape(-1, V), out.reshape(-1, V)
+    for rows in row_blocks(scores):
+        largest = scores[rows].max(axis=-1, keepdims=True)
+        shifted = xp.subtract(scores[rows], largest, out=log_probs[rows])
+        shifted -= xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    return out
 
 
 masked_softmax = Op("masked_softmax", masked_softmax_forward, masked_softmax_backward)

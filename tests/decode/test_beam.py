@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minis2s.data.vocabulary import EOS
 from minis2s.decode import beam_search, exact_search, gnmt_penalty, greedy
 from minis2s.decode.hypothesis import best_tokens
 
@@ -282,6 +283,16 @@ def test_best_tokens_agrees_with_a_sort(V):
         oracle = 2 + np.argsort(-x[:, 2:], axis=1, kind="stable")[:, :k]
         assert np.array_equal(ids, oracle)
         assert np.array_equal(values, np.take_along_axis(x, oracle, axis=1))
+
+
+@pytest.mark.parametrize("V", [9, 400])
+def test_a_row_with_fewer_possible_tokens_gives_each_of_them_once(V):
+    x = np.full((3, V), -np.inf)
+    x[0, [2, 7]] = -1.0, -0.5
+    x[1, 4] = -2.0
+    values, ids = best_tokens(x, 4)
+    assert values.tolist() == [[-0.5, -1, -np.inf, -np.inf], [-2.0] + [-np.inf] * 3, [-np.inf] * 4]
+    assert ids[0, :2].tolist() == [7, 2] and ids[1, 0] == 4 and ids[2, 0] == EOS
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

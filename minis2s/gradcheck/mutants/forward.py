@@ -170,8 +170,8 @@ MUTANTS = [
     wrong(
         "functional.softmax:log_softmax",
         "log-softmax without the maximum",
-        "shifted = logits - logits.max(axis=-1, keepdims=True)",
-        "shifted = logits",
+        "largest = scores[rows].max(axis=-1, keepdims=True)",
+        "largest = 0",
         "Large logits overflow.",
     ),
     wrong(
