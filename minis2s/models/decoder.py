@@ -22,6 +22,7 @@ from minis2s.backend import Array, xp_of
 from minis2s.data.vocabulary import BOS, PAD
 from minis2s.models.encoder import embedded
 from minis2s.nn import Attention, Dropout, Embedding, Layer, Linear, Stack
+from minis2s.nn.basic import Lookup
 from minis2s.nn.recurrent import State
 
 KINDS = ("plain", "luong", "bahdanau")
@@ -33,6 +34,7 @@ class Memory(NamedTuple):
     values: Array  # (S, B, M)  the encoder's states
     keys: Array  # (S, B, A)  the same, projected for the scores
     mask: Array | None  # (S, B)     True where the source position is real
+    folded: bool = False  # whether the keys are those of Attention.fold: for decoding, which has no backward
 
 
 class DecoderState(NamedTuple):
@@ -133,8 +135,10 @@ class Decoder(Layer):
             feed = xp_of(values).zeros((values.shape[1], self.cells.hidden_size), dtype=values.dtype)
         return (Memory(values, keys, mask), DecoderState(cells, feed)), project_cache
 
-    def step(self, x: Array, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None):
-        """One target token: x (B, E), embedded -> ((attentional state (B, H), next state), cache).
+    def step(
+        self, x: Array | Lookup, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None
+    ):
+        """One target token: x (B, E), embedded, or a Lookup where `takes_lookups` -> ((attentional state (B, H), next state), cache).
 
             plain      h = cells(x)               attentional = h
             luong      h = cells(x)               context = attend(h)      attentional = readout(context, h)
@@ -143,7 +147,7 @@ class Decoder(Layer):
         With input feeding, x is joined by the attentional state of the step before: cells([x; feed]).
         Attention and readout work on (T, B, H); here T is 1.
         """
-        xp = xp_of(x)
+        xp = xp_of(top(state.cells))
         context = attention_cache = None
         if self.kind == "bahdanau":
             # context = attend(h_prev)
@@ -205,9 +209,13 @@ class Decoder(Layer):
         T, rows, H = query.shape
         sentences = memory.values.shape[1]
         if rows == sentences:
-            return self.attention.forward(query, memory.keys, memory.values, memory.mask)
+            return self.attention.forward(
+                query, memory.keys, memory.values, memory.mask, folded=memory.folded
+            )
         queries = query.reshape(sentences, rows // sentences, H).transpose(1, 0, 2)
-        context, cache = self.attention.forward(queries, memory.keys, memory.values, memory.mask)
+        context, cache = self.attention.forward(
+            queries, memory.keys, memory.values, memory.mask, folded=memory.folded
+        )
         return context.transpose(1, 0, 2).reshape(T, rows, -1), cache
 
     def _attend_backward(self, dcontext: Array, cache, dmemory: Memory) -> Array:
@@ -240,6 +248,11 @@ class Decoder(Layer):
         djoined = self.combine.backward(F.tanh.backward(dattentional, cache.tanh), cache.combine)
         H = self.cells.hidden_size
         return djoined[..., :-H], djoined[..., -H:]
+
+    @property
+    def takes_lookups(self) -> bool:
+        """Whether the embedded token alone goes into the cells, and they can look it up."""
+        return self.parallel and self.cells.takes_lookups
 
     # -- a whole target sentence ------------------------------------------------------------------
 

@@ -268,11 +268,16 @@ class Seq2Seq(Layer):
         (values, last), _ = self.encoder.forward(src, src_mask)
         cells, _ = self.bridge.forward(last)
         (memory, state), _ = self.decoder.start(values, src_mask, cells)
+        attention = self.decoder.attention
+        if attention is not None and attention.folds:
+            memory = memory._replace(keys=attention.fold(memory.keys), folded=True)
         return SearchState(memory, state)
 
     def step(self, state: SearchState, tokens: Array) -> tuple[Array, SearchState]:
         """The last tokens (N,) -> (log-probabilities of the next ones (N, V), next state)."""
-        x, _ = self.decoder.embedding.forward(tokens)
+        embedding = self.decoder.embedding
+        few = self.decoder.takes_lookups and embedding.lookup_pays(tokens)
+        x, _ = embedding.lookup(tokens) if few else embedding.forward(tokens)
         (attentional, decoder_state), _ = self.decoder.step(x, state.decoder, state.memory)
         logits, _ = self.decoder.output.forward(attentional)
         return F.log_softmax(logits), SearchState(state.memory, decoder_state)
@@ -285,7 +290,9 @@ class Seq2Seq(Layer):
             columns, np.arange(memory.values.shape[1])
         )
         if not unmoved:
-            memory = Memory(*(None if a is None else a[:, columns] for a in memory))
+            values, keys, mask, folded = memory
+            mask = None if mask is None else mask[:, columns]
+            memory = Memory(values[:, columns], keys[:, columns], mask, folded)
         return SearchState(
             memory,
             DecoderState(

@@ -80,9 +80,30 @@ class Attention(Layer):
         """dkeys (S, B, A) -> what the keys contribute to dmemory (S, B, M)."""
         return self.keys.backward(dkeys, cache) if self.kind == "additive" else dkeys
 
-    def forward(self, query: Array, keys: Array, memory: Array, mask: Array | None = None):
-        """query (T, B, Q), keys (S, B, A), memory (S, B, M), mask (S, B) -> (context (T, B, M), cache)."""
-        scores, score_cache = self.score_op.forward(query, keys, *(w.data for w in self.weights()))
+    @property
+    def folds(self) -> bool:
+        """Whether `fold` can spare every query its product with the weights."""
+        return self.score_op is F.general_scores
+
+    def fold(self, keys: Array) -> Array:
+        """keys (S, B, A) -> keys (S, B, Q) whose plain dot product with a query is its score.
+
+        (query W) . key = query . (W key): one product for each source position, once, instead of one
+        for each query. A search has several queries for each position.
+        """
+        return keys @ self.W.data.T
+
+    def forward(
+        self, query: Array, keys: Array, memory: Array, mask: Array | None = None, *, folded: bool = False
+    ):
+        """query (T, B, Q), keys (S, B, A), memory (S, B, M), mask (S, B) -> (context (T, B, M), cache).
+
+        folded: whether the keys come from `fold`; then there is no way back through the cache.
+        """
+        if folded:
+            scores, score_cache = F.dot_scores.forward(query, keys)
+        else:
+            scores, score_cache = self.score_op.forward(query, keys, *(w.data for w in self.weights()))
         weights, softmax_cache = F.masked_softmax.forward(scores, mask)
         context, sum_cache = F.weighted_sum.forward(weights, memory)
         return context, AttentionCache(score_cache, softmax_cache, sum_cache)

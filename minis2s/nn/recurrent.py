@@ -52,9 +52,9 @@ class Recurrent(Layer):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the operation is the engine's own. It takes ids for inputs, which one handed in need not;
+        """Whether the operations are the engine's own. They take ids for inputs, which one handed in need not;
         that one is also called once, on the whole rectangle, as whoever wrote it expects."""
-        return self.op in (F.rnn, F.lstm, F.gru)
+        return self.op in (F.rnn, F.lstm, F.gru) and self.step_op in (F.rnn_step, F.lstm_step, F.gru_step)
 
     def forward(self, x: Array | Lookup, state: State | None = None, mask: Array | None = None):
         """x (T, B, D), state of (B, H) or None for zeros, mask (T, B) -> ((hs (T, B, H), state), cache).
@@ -101,13 +101,20 @@ class Recurrent(Layer):
             din = (dproduct @ Wx.T, *dstate, table.T @ dproduct, *others)
         return self._collect(din)
 
-    def step(self, x: Array, state: State, mask: Array | None = None):
-        """x (B, D) -> (state after the step, cache)."""
+    def step(self, x: Array | Lookup, state: State, mask: Array | None = None):
+        """x (B, D), or a Lookup with ids (B,) -> (state after the step, cache)."""
+        if isinstance(x, Lookup):  # a sequence of one step
+            (_, state), cache = self.forward(
+                Lookup(x.table, x.ids[None]), state, None if mask is None else mask[None]
+            )
+            return state, cache
         out, cache = self.step_op.forward(x, *state, *(w.data for w in self.weights()), mask, *self.options())
         return (out if isinstance(out, tuple) else (out,)), cache
 
     def step_backward(self, dstate: State, cache):
-        """Gradient of the state after the step -> (dx, gradient of the state before it)."""
+        """Gradient of the state after the step -> (dx, or that of a Lookup's table; gradient of the state before)."""
+        if isinstance(cache, LookupCache):
+            return self.backward((None, dstate), cache)
         dout = dstate if self.state_parts > 1 else dstate[0]
         return self._collect(self.step_op.backward(dout, cache))
 

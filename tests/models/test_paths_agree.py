@@ -110,6 +110,18 @@ def test_decoding_under_forced_tokens_gives_the_logits_of_training(tools, name):
 
 
 @pytest.mark.parametrize("name", DECODERS)
+def test_decoding_with_few_symbols_for_many_rows_gives_the_same(tools, name, monkeypatch):
+    """Then the symbols' products are looked up, where the token alone goes into the cells."""
+    model, batch = tools.model(embed=9, **DECODERS[name]), tools.batch(*range(4), *[0, 1, 2, 3] * 9)
+    lookups, lookup = [], model.decoder.embedding.lookup
+    monkeypatch.setattr(model.decoder.embedding, "lookup", lambda ids: lookups.append(ids) or lookup(ids))
+    found = tools.forced_log_probs(model, batch)
+    assert len(lookups) == (len(batch.tgt_in) if name in PARALLEL else 0)
+    logits, _ = model.forward(batch.src, batch.src_mask, batch.tgt_in)
+    tools.close(found, log_softmax(logits), 1e-12)
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_take_keeps_every_hypothesis_with_its_state(tools, name):
     """The columns change places at every step, and each still gives its own probabilities."""
     model, batch = tools.model(**DECODERS[name]), tools.batch()

@@ -110,6 +110,29 @@ def test_a_lookup_gives_the_numbers_of_the_written_out_rows(name, kind):
     equal(fast, slow | {"dx": dtable})
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_a_step_of_a_lookup_gives_the_numbers_of_the_written_out_rows(name):
+    table, ids = rng(1).standard_normal((4, D)), rng(2).integers(0, 4, B)
+    parts = 2 if name == "lstm" else 1
+    state, dafter = rng(7).standard_normal((2, parts, B, H))
+    fast, slow = cell(name), cell(name)
+    after, cache = fast.step(Lookup(table, ids), tuple(state))
+    expected, plain = slow.step(table[ids], tuple(state))
+    dtable, dbefore = fast.step_backward(tuple(dafter), cache)
+    dx, dstate = slow.step_backward(tuple(dafter), plain)
+    by_symbol = np.zeros_like(table)
+    np.add.at(by_symbol, ids, dx)
+    gradients = [layer.parameters().items() for layer in (fast, slow)]
+    found, right = (
+        dict(enumerate((*out, *d, table))) | {n: p.grad for n, p in grads}
+        for out, d, table, grads in (
+            (after, dbefore, dtable, gradients[0]),
+            (expected, dstate, by_symbol, gradients[1]),
+        )
+    )
+    equal(found, right)
+
+
 def test_both_directions_share_the_gradient_of_one_table():
     table, ids, mask = rng(1).standard_normal((4, D)), rng(2).integers(0, 4, (T, B)), ragged()
     layer = Bidirectional(cell("lstm"), cell("lstm"))

@@ -119,8 +119,8 @@ MUTANTS = [
     wrong(
         "models.seq2seq:Seq2Seq.take",
         "memory not reordered",
-        "a[:, columns]",
-        "a[:, np.sort(columns)]",
+        "values[:, columns]",
+        "values[:, np.sort(columns)]",
         "Hypotheses move to other rows, what they may look at does not.",
     ),
     wrong(
