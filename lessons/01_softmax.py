@@ -388,13 +388,13 @@ print(f"evidence: report.ok, relative error {worst:.0e} < 1e-12")
 # ### The engine's own code
 #
 # This is what runs when you train. It is not a copy: the cell prints the source of the installed package. It
-# treats all tokens at once, and a few rows at a time. Find the line `p - onehot`.
+# treats all tokens at once. Find the lines that make `p - onehot`.
 
 # %% [markdown] lang="zh"
 # ### 引擎自己的代码
 #
 # 训练时运行的就是它。这不是抄写：单元格打印的是已安装程序包的源代码。
-# 它一次处理所有词元，每次取若干行。请找出 `p - onehot` 是哪一行。
+# 它一次处理所有词元。请找出计算 `p - onehot` 的那几行。
 
 # %% tags=["engine-source"]
 print(inspect.getsource(functional.cross_entropy.backward))
