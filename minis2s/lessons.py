@@ -100,6 +100,7 @@ def execute(notebook: "NotebookNode") -> None:
             timeout=SECONDS,
             kernel_name=PYTHON["name"],
             resources={"metadata": {"path": folder}},
+            extra_arguments=["--Application.log_level=40"],  # errors only, not what it thinks of its connection
             record_timing=False,  # or every run would leave its date in the file
         )
         # without folders of kernels only this Python's own is left, whatever else is installed
