@@ -113,6 +113,11 @@ def execute(notebook: "NotebookNode") -> None:
             raise stopped(lesson, f"a cell took more than {SECONDS} seconds") from error
         except nbclient.exceptions.DeadKernelError as error:
             raise stopped(lesson, "its kernel died, perhaps for want of memory") from error
+        except AssertionError:
+            if client.kc is not None:
+                raise
+            # Ctrl-C: nbclient ends the kernel, and then misses it
+            raise KeyboardInterrupt from None
 
 
 def stopped(lesson: str, why: str) -> UserError:

@@ -7,8 +7,10 @@ mutate: not this file (no bug can be planted into it)
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -244,6 +246,28 @@ def test_a_lesson_that_stops_is_told_and_leaves_no_file(here, sources, kernel, c
     assert main(["lessons", "tiny", "--execute"]) == 2
     assert "the lesson 01_tiny stopped: ZeroDivisionError: division by zero" in capsys.readouterr().err
     assert names(here / "minis2s-lessons") == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_kernel_too(tmp_path, kernel):
+    """The real lessons, of which none is done so soon."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "minis2s", "lessons", "gradient_check", "--execute", "--to", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        process.kill()
+        pytest.skip("this system does not tell of processes in /proc")
+    while not (kernels := children.read_text().split()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(5)  # it is now asked to run cells
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "") and err.endswith("minis2s: interrupted\n")
+    assert not any(Path(f"/proc/{kernel}").exists() for kernel in kernels)
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- what can go wrong -----------------------------------------------------------------------------
