@@ -26,6 +26,7 @@ REASONS = {
     errno.EACCES: "permission denied; change the permissions or choose another path",
     errno.EPERM: "permission denied; change the permissions or choose another path",
     errno.ENOTDIR: "a part of the path is a file, not a folder; correct the path",
+    errno.EEXIST: "there is a file of that name; choose another folder",
     errno.EISDIR: "that is a folder; name a file",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }

@@ -33,6 +33,7 @@ LAYERS = {
     "trace": 5,
     "classroom": 5,
     "plots": 5,
+    "lessons": 5,
     "__init__": 6,  # the flat public names; the command line may read them, nobody else
     "cli": 7,
     "__main__": 8,
@@ -56,10 +57,13 @@ OUTSIDE = {
     "mpi4py": Rule(("train",), False),  # the optional extra "mpi"; importing it starts MPI
 }
 
+OUTSIDE |= dict.fromkeys(("jupytext", "nbformat", "nbclient", "ipykernel"), Rule(("lessons",), False))  # optional
+
 # files that import a module whose name is not in the text, where no rule can see it
 RUN_TIME = "<a name made at run time>"
 BY_NAME = {
     "data/tasks.py",  # the optional extras, through one function that says what to install
+    "lessons.py",  # likewise
     "__init__.py",  # the public names, from a table of our own modules
 }
 

@@ -81,7 +81,7 @@ def test_an_option_that_is_named_exists(option):
     from io import StringIO
 
     out = StringIO()
-    for command in ("train", "translate", "evaluate", "gradcheck", "mutate"):
+    for command in ("train", "translate", "evaluate", "gradcheck", "mutate", "lessons"):
         with redirect_stdout(out), pytest.raises(SystemExit):
             parse([command, "--help"])
     assert option in out.getvalue() or option == "--help"
@@ -92,7 +92,7 @@ def test_a_misspelt_option_would_be_noticed():
         parse(["train", "--hiden", "3"])
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README))
 def test_a_linked_file_exists(path):
     assert (ROOT / path).exists()
 

@@ -62,6 +62,12 @@ def _mutate() -> ModuleType:
     return mutate
 
 
+def _lessons() -> ModuleType:
+    from minis2s.cli import lessons
+
+    return lessons
+
+
 class Command(NamedTuple):
     help: str
     load: Callable[[], ModuleType]
@@ -74,6 +80,7 @@ COMMANDS = {
     "info": Command("show what a run folder holds: model, data, history, results", _info),
     "gradcheck": Command("check hand-written backward passes; say where and why they are wrong", _gradcheck),
     "mutate": Command("plant known bugs and see whether a check notices them", _mutate),
+    "lessons": Command("write the lessons into a folder, as notebooks in English and Chinese", _lessons),
 }
 
 
@@ -163,7 +170,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         sub = parsers.add_parser(
             name,
             help=command.help,
-            description=f"{command.help.capitalize()}.",
+            description=f"{command.help[0].upper()}{command.help[1:]}.",
             parents=[common],
             allow_abbrev=False,  # or a script's --la would change its meaning with the next option
         )

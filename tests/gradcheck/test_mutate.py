@@ -13,6 +13,7 @@ from minis2s.errors import UserError
 from minis2s.functional import OPS
 from minis2s.gradcheck.mutants import MUTANTS, by_area
 from minis2s.gradcheck.mutants.observed import observed
+from minis2s.gradcheck.mutants.pytest_runs import test_files as files_of
 from minis2s.gradcheck.mutants.situations import WEAKNESSES, applies, op_inputs
 from minis2s.gradcheck.mutate import mutate, mutate_pair
 
@@ -96,6 +97,13 @@ def test_tests_that_fail_by_themselves_teach_nothing(tests):
     assert code == 2 and not found
     assert "test_it.py fails without any planted bug already" in said and "test_wrong" in said
     assert said.count("\n") == 1
+
+
+def test_a_file_can_be_left_out(tmp_path):
+    (tmp_path / "test_here.py").write_text("def test_here():\n    pass\n")
+    (tmp_path / "test_elsewhere.py").write_text('"""mutate: not this file"""\n')
+    (tmp_path / "test_planting.py").write_text("from minis2s.gradcheck.mutants import MUTANTS\n")
+    assert files_of(tmp_path) == [tmp_path / "test_here.py"]
 
 
 def test_a_mistake_in_the_test_file_too(tests):

@@ -14,6 +14,9 @@ from minis2s.gradcheck.mutants.forked import run_forked
 from minis2s.gradcheck.mutants.mutant import Mutant, planted
 from minis2s.gradcheck.mutants.score import Progress, Result, Score, judged
 
+# in the text of a test file: it plants mutants itself, or tests other processes, where none is planted
+LEFT_OUT = ("gradcheck.mutants", "mutate: not this file")
+
 
 def mutate_tests(
     path: str | Path,
@@ -27,6 +30,7 @@ def mutate_tests(
 
     In a folder that mirrors the package (functional/, nn/, ..., test_optim.py), the tests that mirror
     the mutant's file come first, the quickest file first; all others only if these let it live.
+    A file with the words "mutate: not this file" is left out.
     limit: seconds for each mutant and part; without it ten times what the right code takes, 30 at least.
 
     It runs pytest in this process once, to have everything imported, so call it from a process that is
@@ -78,12 +82,13 @@ def mirrored(path: Path, files: list[Path], home: str) -> list[Path]:
 
 
 def test_files(path: Path) -> list[Path]:
-    """The test files in `path`, without those that plant mutants themselves."""
+    """The test files in `path`, without those that are `LEFT_OUT`."""
     if not path.exists():
         raise UserError(f"there are no tests at {path}: name a file or folder of pytest tests")
     if path.is_file():
         return [path]
-    files = [f for f in sorted(path.rglob("test_*.py")) if "gradcheck.mutants" not in f.read_text("utf-8")]
+    texts = {f: f.read_text("utf-8") for f in sorted(path.rglob("test_*.py"))}
+    files = [f for f, text in texts.items() if not any(words in text for words in LEFT_OUT)]
     if not files:
         raise UserError(f"there is no test_*.py in {path}")
     return files
