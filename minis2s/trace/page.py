@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minis2s.backend import to_numpy
 from minis2s.data.vocabulary import BOS, EOS, PAD, SPECIAL_TOKENS
 from minis2s.trace import replay
 from minis2s.trace.beam_tree import best_node
@@ -29,7 +28,7 @@ BACKWARD_HIDDEN = ("dx",)
 
 def rounded(a) -> list | float:
     """Numbers as nested lists, to six significant digits."""
-    a = np.asarray(to_numpy(a), dtype=np.float64)
+    a = np.asarray(a, dtype=np.float64)
     # through text: 0.1 is 0.1 again, and no tail of nines goes into the file
     return np.array([float(f"{x:.{DIGITS}g}") for x in a.ravel()]).reshape(a.shape).tolist()
 
