@@ -40,7 +40,7 @@ class SearchLog:
             }
         # which node each row of this step goes on from
         owners: list[int] = []
-        for row, (token, came_from) in enumerate(zip(step.read.tolist(), step.rows.tolist(), strict=True)):
+        for token, came_from in zip(step.read.tolist(), step.rows.tolist(), strict=True):
             owners.append(ROOT if step.number == 0 else self._places[came_from, token])
         places: dict[tuple[int, int], int] = {}
         rows_each = len(owners) // len(step.sentences)
