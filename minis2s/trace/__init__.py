@@ -8,7 +8,8 @@
     tape.what_if(Cut("attention"))         # the step once more without attention
     tape.save_html("step.html")            # all of it, to step through in a browser
 
-Nothing is recorded, and nothing paid, while no trace is open. Read tape.py first, then replay.py.
+Nothing is recorded, and nothing paid, while no trace is open. Read recording.py first,
+then replay.py and replay_backward.py.
 """
 
 import sys
@@ -16,7 +17,8 @@ from types import ModuleType
 
 from minis2s.trace.beam_tree import BeamNode
 from minis2s.trace.bptt import GradientPaths
-from minis2s.trace.tape import Tape, load_tape, trace
+from minis2s.trace.recording import trace
+from minis2s.trace.tape import Tape, load_tape
 from minis2s.trace.what_if import AttentionRow, Cut, ForceToken, Pin, WhatIf
 
 __all__ = [

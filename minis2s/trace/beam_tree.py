@@ -30,7 +30,9 @@ class SearchLog:
     def __init__(self):
         self.model: tuple = ()
         self.nodes: dict[int, list[BeamNode]] = {}  # by sentence
-        self._places: dict[tuple[int, int], tuple[int, int]] = {}  # (row, token) of the last step -> sentence, node
+        self._places: dict[
+            tuple[int, int], tuple[int, int]
+        ] = {}  # (row, token) of the last step -> sentence, node
 
     def note(self, step) -> None:
         """One decode.hypothesis.SearchStep."""
@@ -48,7 +50,9 @@ class SearchLog:
             nodes = self.nodes[sentence]
             chosen = set(step.choice[i].tolist())
             m = step.ids.shape[1] // rows_each
-            for j, (token, value) in enumerate(zip(step.ids[i].tolist(), step.totals[i].tolist(), strict=True)):
+            for j, (token, value) in enumerate(
+                zip(step.ids[i].tolist(), step.totals[i].tolist(), strict=True)
+            ):
                 row = i * rows_each + j // m
                 parent = nodes[owners[row]]
                 if value == -np.inf:

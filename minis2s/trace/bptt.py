@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minis2s.trace import replay
+from minis2s.trace import replay, replay_backward
 from minis2s.trace.record import Record
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ class GradientPaths:
     row: int
     parts: dict[str, dict[str, dict[str, Array]]]
     dx: dict[str, Array]
-    back: replay.Backward  # of the copies of the sentence, one for each loss term
+    back: replay_backward.Backward  # of the copies of the sentence, one for each loss term
 
     def of(self, layer: str, t: int, step: int | None = None) -> dict[str, dict[str, Array]]:
         """The parts of the gradient of one state: {"dh": {edge: (H,)}, "dc": {edge: (H,)}}.
@@ -79,11 +79,11 @@ def gradient_paths(record: Record, row: int) -> GradientPaths:
     T = len(record.tgt_in)
     run = replay.forward(record.rows([row] * T))
     # copy s counts the term of step s alone: (T, T), diagonal
-    weight = replay.counts(run.record) * np.eye(T, dtype=run.probs.dtype)
-    back = replay.backward(run, weight)
+    weight = replay_backward.counts(run.record) * np.eye(T, dtype=run.probs.dtype)
+    back = replay_backward.backward(run, weight)
     parts = {
-        name: {part: replay.stacked([step[part] for step in steps]) for part in steps[0]}
+        name: {part: replay_backward.stacked([step[part] for step in steps]) for part in steps[0]}
         for name, steps in back.parts.items()
     }
-    dx = {name: replay.stacked(steps)["dx"] for name, steps in back.steps.items()}
+    dx = {name: replay_backward.stacked(steps)["dx"] for name, steps in back.steps.items()}
     return GradientPaths(row, parts, dx, back)

@@ -198,7 +198,9 @@ LSTM = Cell(
     (
         *(
             Equation(
-                f"z_{k}", rf"z_{k} = x W_x^{k} + h_{{t-1}} W_h^{k} + b^{k}", f"z_{k} = x Wx_{k} + h_prev Wh_{k} + b_{k}"
+                f"z_{k}",
+                rf"z_{k} = x W_x^{k} + h_{{t-1}} W_h^{k} + b^{k}",
+                f"z_{k} = x Wx_{k} + h_prev Wh_{k} + b_{k}",
             )
             for k in "ifog"
         ),
@@ -213,7 +215,9 @@ LSTM = Cell(
 # -- GRU ------------------------------------------------------------------------------------------
 
 
-def gru_forward(x: Array, state: tuple[Array, ...], weights, mask: Array | None, reset_after: bool, here: Here):
+def gru_forward(
+    x: Array, state: tuple[Array, ...], weights, mask: Array | None, reset_after: bool, here: Here
+):
     """x (B, D), state (h_prev (B, H),) -> the arrays of one step by name."""
     (h_prev,), (Wx, Wh, bx, bh) = state, weights
     H = h_prev.shape[1]
@@ -237,7 +241,18 @@ def gru_forward(x: Array, state: tuple[Array, ...], weights, mask: Array | None,
     h = (1 - u) * n + u * here.keep("carry", h_prev)
     if mask is not None:
         h = np.where(mask[:, None], h, h_prev)
-    return {"x": x, "h_prev": h_prev, "z_r": z_r, "z_u": z_u, "r": r, "u": u, **extra, "z_n": z_n, "n": n, "h": h}
+    return {
+        "x": x,
+        "h_prev": h_prev,
+        "z_r": z_r,
+        "z_u": z_u,
+        "r": r,
+        "u": u,
+        **extra,
+        "z_n": z_n,
+        "n": n,
+        "h": h,
+    }
 
 
 def gru_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | None, reset_after: bool):
@@ -280,7 +295,13 @@ def gru_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | No
     }  # fmt: skip
     dWh = np.concatenate([into_weights(h_prev, dz_ru), dWh_n], axis=1)
     dbh = np.concatenate([dz_ru.sum(axis=0), dbh_n])
-    return named, {"h": dstate["h"]}, dx, {"h": before}, (into_weights(step["x"], dzx), dWh, dzx.sum(axis=0), dbh)
+    return (
+        named,
+        {"h": dstate["h"]},
+        dx,
+        {"h": before},
+        (into_weights(step["x"], dzx), dWh, dzx.sum(axis=0), dbh),
+    )
 
 
 def gru_equations(reset_after: bool) -> tuple[Equation, ...]:

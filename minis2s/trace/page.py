@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minis2s.data.vocabulary import BOS, EOS, PAD, SPECIAL_TOKENS
-from minis2s.trace import replay
+from minis2s.errors import UserError
+from minis2s.trace import replay, replay_backward
 from minis2s.trace.beam_tree import best_node
 from minis2s.trace.bptt import EDGES, GradientPaths
 from minis2s.trace.cells import CELLS, gru_equations
@@ -43,6 +44,10 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
     T = int(record.tgt_mask[:, 0].sum())
     words = Words(source, target)
     run, paths = replay.forward(record), tape.bptt(row)
+    if not all(np.isfinite(a).all() for a in (run.surprise, *paths.dx.values())):
+        raise UserError(
+            "this step has numbers that are not finite (a training that diverged?): there is nothing to show"
+        )
     top = tape.record.spec.of("decoder", tape.record.spec.levels("decoder") - 1)[0]
     name = "A decode, step by step" if record.kind == "decode" else "A training step, step by step"
     return {
@@ -85,7 +90,9 @@ def tokens_of(words) -> Sequence[str] | None:
     vocabulary = getattr(words, "vocabulary", words)
     tokens = getattr(vocabulary, "tokens", None)
     if not isinstance(tokens, list):
-        raise TypeError(f"source and target must be a Codec, a Vocabulary or None, got {type(words).__name__}")
+        raise TypeError(
+            f"source and target must be a Codec, a Vocabulary or None, got {type(words).__name__}"
+        )
     return tokens
 
 
@@ -139,7 +146,7 @@ def layer_page(
 def attention_page(run: replay.Forward, S: int, T: int) -> dict | None:
     if run.attended is None:
         return None
-    back = replay.backward(run)
+    back = replay_backward.backward(run)
     found = {name: np.concatenate([getattr(a, name) for a in run.attended]) for name in ("weights", "scores")}
     found |= {name: back.attention[name] for name in ("dweights", "dscores")}
     return {name: rounded(a[:T, 0, :S]) for name, a in found.items()}
@@ -225,7 +232,9 @@ def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
     if run.attended is not None:
         for t in spread(T):
             best = int(run.attended[t].weights[0, 0, :S].argmax())
-            rows = [(f"all on {words.source(record.src[s, 0])!r} ({s})", s) for s in {(best + 1) % S, 0} - {best}]
+            rows = [
+                (f"all on {words.source(record.src[s, 0])!r} ({s})", s) for s in {(best + 1) % S, 0} - {best}
+            ]
             for text, s in sorted(rows, key=lambda pair: pair[1]):
                 weights = np.zeros(len(record.src))
                 weights[s] = 1.0
@@ -234,7 +243,12 @@ def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
             weights = np.zeros(len(record.src))
             weights[:S] = 1 / S
             where = {"step": t, "source": None, "weights": rounded(weights[:S])}
-            yield "overwrite an attention row", f"step {t}: all positions alike", where, AttentionRow(t, weights)
+            yield (
+                "overwrite an attention row",
+                f"step {t}: all positions alike",
+                where,
+                AttentionRow(t, weights),
+            )
     for t in spread(T):
         if t == 0:
             continue

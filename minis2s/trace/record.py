@@ -17,6 +17,15 @@ from minis2s.nn.attention import SCORES
 from minis2s.nn.recurrent import CELLS, GRU
 
 Array = np.ndarray
+ARRAYS = (
+    "src",
+    "src_mask",
+    "tgt_in",
+    "tgt_out",
+    "tgt_mask",
+    "fed",
+    "coins",
+)  # of a Record; None where not there
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,16 @@ class Spec:
     input_feeding: bool
     bridge: str
     bridge_source: list[int]  # per decoder layer, the encoder layer whose last state it starts from
-    dropout: float  # between the layers
-    dropouts: dict[str, float]  # by place: "encoder.input", "encoder.1", "decoder.input", "decoder.1", "readout"
+    dropouts: dict[
+        str, float
+    ]  # by place: "encoder.input", "encoder.1", "decoder.input", "decoder.1", "readout"
 
     def of(self, part: str, level: int) -> list[LayerSpec]:
         """The layer at that level; of a bidirectional encoder both directions, left to right first."""
         return [layer for layer in self.layers if (layer.part, layer.level) == (part, level)]
+
+    def layer(self, name: str) -> LayerSpec:
+        return next(layer for layer in self.layers if layer.name == name)
 
     def levels(self, part: str) -> int:
         return 1 + max(layer.level for layer in self.layers if layer.part == part)
@@ -158,7 +171,6 @@ def spec_of(model: Seq2Seq) -> Spec:
         model.decoder.input_feeding,
         model.bridge.kind,
         list(model.bridge.source),
-        model.config.dropout,
         p,
     )
 

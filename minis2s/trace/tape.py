@@ -1,35 +1,26 @@
-"""Recording: `with trace(model) as tape:` around one training step or one decode.
+"""The tape: all arrays of one step by name, the questions that can be asked of it, and its file.
 
-While the trace is open, `loss`, `backward` and `start` of this one model go through a thin wrapper that
-notes what they were given: the batch, the weights, the dropout masks, the tokens that were fed. Nothing else
-is slowed down, and afterwards everything is as before. The arrays themselves are made when they are
-asked for, by taking the step again (replay.py).
+recording.py fills it. It holds the record of the step only; the arrays are made when they are asked for, by
+taking the step again (replay.py, replay_backward.py).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minis2s.backend import to_numpy, xp_of
 from minis2s.errors import UserError
 from minis2s.files import write_text
-from minis2s.models import Seq2Seq
-from minis2s.trace import replay
-from minis2s.trace.beam_tree import BeamNode, SearchLog, best_text, step_of_texts
+from minis2s.trace import replay, replay_backward
+from minis2s.trace.beam_tree import BeamNode, SearchLog
 from minis2s.trace.bptt import GradientPaths, gradient_paths
-from minis2s.trace.record import LayerSpec, Record, Spec, dropout_masks, spec_of, weights_of
+from minis2s.trace.record import ARRAYS, LayerSpec, Record, Spec
 from minis2s.trace.what_if import Change, WhatIf, what_if
 from minis2s.train.checkpoint import load_checkpoint, save_checkpoint
 
 KIND = "minis2s trace"
-ARRAYS = ("src", "src_mask", "tgt_in", "tgt_out", "tgt_mask", "fed", "coins")
-WRAPPED = ("loss", "backward", "start", "on_search_step")
-MISSING = object()
 
 
 class Tape:
@@ -76,13 +67,22 @@ class Tape:
 
     @cached_property
     def forward(self) -> replay.Forward:
-        """The activations of the step, replayed."""
-        return replay.forward(self.record)
+        """The activations of the step, replayed.
+
+        Raises UserError where they do not give the model's loss: then it is not made as a Seq2Seq is.
+        """
+        run, said = replay.forward(self.record), self.record.loss
+        if said is not None and not np.isclose(run.loss, said, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise UserError(
+                f"the step, taken again, has the loss {run.loss:.6g}, but the model said {said:.6g}: something in "
+                "it is not the engine's own (a subclass, a method in another's place), and cannot be traced"
+            )
+        return run
 
     @cached_property
-    def backward(self) -> replay.Backward:
+    def backward(self) -> replay_backward.Backward:
         """The gradients of the step, replayed."""
-        return replay.backward(self.forward)
+        return replay_backward.backward(self.forward)
 
     @property
     def loss(self) -> float:
@@ -110,10 +110,12 @@ class Tape:
         note("encoder.embedding/forward", {"out": fw.embedded["encoder"]})
         note("decoder.embedding/forward", {"out": fw.embedded["decoder"], "fed": fw.fed})
         for name in self.layers:
-            note(f"{name}/forward", replay.stacked(fw.steps[name]))
-            note(f"{name}/backward", replay.stacked(bw.steps[name]))
+            note(f"{name}/forward", replay_backward.stacked(fw.steps[name]))
+            note(f"{name}/backward", replay_backward.stacked(bw.steps[name]))
             for part in bw.parts[name][0]:
-                note(f"{name}/parts/{part}", replay.stacked([parts[part] for parts in bw.parts[name]]))
+                note(
+                    f"{name}/parts/{part}", replay_backward.stacked([parts[part] for parts in bw.parts[name]])
+                )
         for level, (first, dfirst) in enumerate(zip(fw.first, bw.dfirst, strict=True)):
             note("bridge/forward", {f"decoder.{level}.{name}": a for name, a in first.items()})
             note("bridge/backward", {f"ddecoder.{level}.{name}": a for name, a in dfirst.items()})
@@ -235,125 +237,6 @@ class Shown:
         return f'<iframe srcdoc="{text}" style="width: 100%; height: 720px; border: 0"></iframe>'
 
 
-# -- recording ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def trace(model: Seq2Seq) -> Iterator[Tape]:
-    """A Tape of the one training step or decode that runs inside the `with` block.
-
-    Raises UserError for a model with other operations than the engine's own, for one that is being traced
-    already, and, inside the block, for a second step.
-    """
-    spec = spec_of(model)
-    if isinstance(vars(model).get("on_search_step"), _Wrapper):
-        raise UserError("this model is being traced already: leave the other `with` block first")
-    tape = Tape()
-    before = {name: vars(model).get(name, MISSING) for name in WRAPPED}
-    search = SearchLog()
-    try:
-        model.loss = _Wrapper(_loss(tape, model, spec, model.loss))
-        model.backward = _Wrapper(_backward(tape, model.backward))
-        model.start = _Wrapper(_start(tape, search, model, spec, model.start))
-        model.on_search_step = _Wrapper(search.note)
-        yield tape
-    finally:
-        for name, value in before.items():
-            if value is MISSING:
-                vars(model).pop(name, None)
-            else:
-                vars(model)[name] = value
-        tape._cache = None
-        _finish(tape, search)
-
-
-class _Wrapper:
-    """A function in a method's place, told apart from what others may have put there."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def __call__(self, *args, **options):
-        return self.function(*args, **options)
-
-
-def _loss(tape: Tape, model: Seq2Seq, spec: Spec, original):
-    def loss(batch, *, rng=None, teacher_forcing: float = 1.0, coins=None, **options):
-        _one_only(tape)
-        if coins is None and teacher_forcing < 1 and rng is not None:
-            # drawn as model.loss draws them, so that what follows is the same
-            coins = xp_of(batch.tgt_in).asarray(rng.random(batch.tgt_in.shape) < teacher_forcing)
-        weights = weights_of(model, spec)
-        value, cache = original(batch, rng=rng, teacher_forcing=teacher_forcing, coins=coins, **options)
-        host = {name: _copy(getattr(batch, name)) for name in ARRAYS[:5]}
-        if host["tgt_mask"] is None:
-            host["tgt_mask"] = np.ones(host["tgt_in"].shape, dtype=bool)
-        tape._record = Record(
-            spec,
-            weights,
-            **host,
-            fed=_copy(cache.model.decoder.fed),
-            coins=_copy(coins),
-            keep=dropout_masks(cache.model, host["tgt_mask"]),
-            smoothing=float(options.get("smoothing", 0.0)),
-            share=float(cache.share),
-            loss=float(value),
-        )
-        tape._cache = cache
-        return value, cache
-
-    return loss
-
-
-def _backward(tape: Tape, original):
-    def backward(dloss, cache):
-        if cache is tape._cache and tape._record is not None:
-            if tape._had_backward:
-                raise UserError("a tape holds one backward pass; open a new trace for another")
-            tape._record = replace(tape._record, dloss=float(dloss))
-            tape._had_backward = True
-            # what was replayed before may have had another dloss
-            for name in ("forward", "backward", "arrays"):
-                vars(tape).pop(name, None)
-        return original(dloss, cache)
-
-    return backward
-
-
-def _start(tape: Tape, search: SearchLog, model: Seq2Seq, spec: Spec, original):
-    def start(src, src_mask):
-        _one_only(tape)
-        tape._search = search
-        search.model = (spec, weights_of(model, spec), _copy(src), _copy(src_mask))
-        return original(src, src_mask)
-
-    return start
-
-
-def _one_only(tape: Tape) -> None:
-    if tape._record is not None or tape._search is not None:
-        raise UserError(
-            "a tape holds one training step or one decode, and this trace has its own already: open a new "
-            "`with minis2s.trace(model)` for the next (a training in several threads is several steps)"
-        )
-
-
-def _finish(tape: Tape, search: SearchLog) -> None:
-    """A decode becomes a step like any other: the one that learns the best texts that were found."""
-    if tape._search is None or not search.nodes:
-        return
-    spec, weights, src, src_mask = search.model
-    tape._trees = search.trees()
-    texts = [best_text(tree) for tree in tape._trees]
-    tape._record = Record(
-        spec, weights, src, src_mask, **step_of_texts(texts), coins=None, kind="decode",
-    )  # fmt: skip
-
-
-def _copy(a):
-    return None if a is None else np.array(to_numpy(a))
-
-
 def load_tape(path: str | Path) -> Tape:
     """The tape that `Tape.save` wrote. Nothing in the file can run code.
 
@@ -367,7 +250,9 @@ def load_tape(path: str | Path) -> Tape:
         spec = {**meta["spec"], "layers": [LayerSpec(**layer) for layer in meta["spec"]["layers"]]}
         below = {
             group: {
-                name.removeprefix(f"{group}/"): a for name, a in arrays.items() if name.startswith(f"{group}/")
+                name.removeprefix(f"{group}/"): a
+                for name, a in arrays.items()
+                if name.startswith(f"{group}/")
             }
             for group in ("record", "weights", "keep")
         }

@@ -110,7 +110,7 @@ def check(record: Record, change: Change) -> None:
     if layer is not None:
         if layer not in names:
             raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
-        layer = replay.spec_layer(spec, layer)
+        layer = spec.layer(layer)
         steps = T if layer.part == "decoder" else len(record.src)
     if isinstance(change, Pin):
         gates = CELLS[layer.cell].gates

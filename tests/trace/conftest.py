@@ -40,7 +40,9 @@ def _batch(sentences: int = 4, longest: int = 6, seed: int = 1) -> Batch:
     return make_batch([Example(side(SOURCE), side(TARGET)) for _ in range(sentences)])
 
 
-def _traced(config, *, dtype=np.float64, sentences=4, longest=6, dloss=0.7, reset_after=True, **options) -> Step:
+def _traced(
+    config, *, dtype=np.float64, sentences=4, longest=6, dloss=0.7, reset_after=True, **options
+) -> Step:
     model, batch = _model(config, dtype), _batch(sentences, longest)
     if not reset_after:
         for layer in [*model.encoder.rnn.layers, *model.decoder.cells.layers]:

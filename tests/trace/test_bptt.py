@@ -118,7 +118,9 @@ def test_terms_sum_to_the_gradient_of_the_whole_loss(traced, config):
                 whole = states[f"backward/d{part}"][:, row]
                 np.testing.assert_allclose(paths.total(name, part).sum(axis=1), whole, rtol=0, atol=1e-10)
             for edge, a in paths.parts[name]["h"].items():
-                np.testing.assert_allclose(a.sum(axis=1), states[f"parts/h/{edge}"][:, row], rtol=0, atol=1e-10)
+                np.testing.assert_allclose(
+                    a.sum(axis=1), states[f"parts/h/{edge}"][:, row], rtol=0, atol=1e-10
+                )
             np.testing.assert_allclose(
                 paths.dx[name].sum(axis=1), states["backward/dx"][:, row], rtol=0, atol=1e-10
             )
@@ -215,7 +217,9 @@ def test_recurrent_and_carry_edges_from_the_next_step(traced, cell):
 
 def test_input_feeding_edge_is_what_is_missing_without_it(traced):
     """In all copies of a loss term that lies later, h sends to the fed state what the next step asked of it."""
-    step = traced(ModelConfig("lstm", 1, False, 5, 6, "general", input_feeding=True), reduction="sum", dloss=1.0)
+    step = traced(
+        ModelConfig("lstm", 1, False, 5, 6, "general", input_feeding=True), reduction="sum", dloss=1.0
+    )
     tape, model, row, s, t = step.tape, step.model, longest(step.batch), 2, 1
     paths = tape.bptt(row)
     # dx of the step after holds the gradient of [x; feed]; from there by hand, as a readout
@@ -237,7 +241,9 @@ def test_layer_above_is_the_dx_of_that_layer(traced):
     paths = step.tape.bptt(0)
     both = paths.dx["encoder.1"] + paths.dx["encoder.1.backwards"]
     np.testing.assert_allclose(paths.parts["encoder.0"]["h"]["layer above"], both[..., :3], atol=1e-12)
-    np.testing.assert_allclose(paths.parts["encoder.0.backwards"]["h"]["layer above"], both[..., 3:], atol=1e-12)
+    np.testing.assert_allclose(
+        paths.parts["encoder.0.backwards"]["h"]["layer above"], both[..., 3:], atol=1e-12
+    )
     np.testing.assert_allclose(
         paths.parts["decoder.0"]["h"]["layer above"], paths.dx["decoder.1"], atol=1e-12
     )

@@ -72,11 +72,17 @@ def test_numbers_are_those_of_the_tape(step):
             for name, a in entry["backward"].items():
                 close(a, arrays[f"backward/{name}"][t, row, layer["units"]])
             np.testing.assert_allclose(
-                np.sum(list(entry["dh_parts"].values()), axis=0), entry["backward"]["dh"], rtol=1e-4, atol=1e-7
+                np.sum(list(entry["dh_parts"].values()), axis=0),
+                entry["backward"]["dh"],
+                rtol=1e-4,
+                atol=1e-7,
             )
             if layer["cell"] == "lstm":
                 np.testing.assert_allclose(
-                    np.sum(list(entry["dc_parts"].values()), axis=0), entry["backward"]["dc"], rtol=1e-4, atol=1e-7
+                    np.sum(list(entry["dc_parts"].values()), axis=0),
+                    entry["backward"]["dc"],
+                    rtol=1e-4,
+                    atol=1e-7,
                 )
     if page["attention"] is not None:
         close(page["attention"]["weights"], tape["attention/forward/weights"][:T, row, :S])
@@ -164,6 +170,15 @@ def test_a_search(make_model, some_batch):
     json.dumps(page, allow_nan=False)
 
 
+def test_a_step_that_diverged(make_model, some_batch):
+    model, batch = make_model(ModelConfig("rnn", 1, False, 5, 6)), some_batch()
+    model.decoder.output.b.data[5] = np.nan
+    with minis2s.trace(model) as tape:
+        model.loss(batch)
+    with pytest.raises(UserError, match="not finite"):
+        tape.page(0)
+
+
 def test_rounding():
     assert rounded([1 / 3, 123456789.0, 0.0, -1e-9 / 3]) == [0.333333, 123457000.0, 0.0, -3.33333e-10]
     assert rounded(np.float32(0.1)) == 0.1
@@ -172,7 +187,7 @@ def test_rounding():
 
 def test_the_html_is_made_from_the_page(traced, tmp_path, monkeypatch):
     stand_in = ModuleType("minis2s.trace.html")
-    stand_in.page_html = lambda page: f"<p>{page['title']} \"&\" ü</p>"
+    stand_in.page_html = lambda page: f'<p>{page["title"]} "&" ü</p>'
     monkeypatch.setitem(sys.modules, "minis2s.trace.html", stand_in)
     tape = traced(ModelConfig("lstm", 1, False, 5, 6)).tape
     tape.save_html(tmp_path / "page.html", 0, title="T")

@@ -94,7 +94,9 @@ def test_target_of_one_step(traced):
 # -- the cells against functional/ ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "reset_after"), [("rnn", True), ("lstm", True), ("gru", True), ("gru", False)])
+@pytest.mark.parametrize(
+    ("name", "reset_after"), [("rnn", True), ("lstm", True), ("gru", True), ("gru", False)]
+)
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_cell_is_the_step_of_functional(name, reset_after, masked):
     rng = np.random.default_rng(5)

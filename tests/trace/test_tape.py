@@ -25,7 +25,7 @@ CONFIG = ModelConfig("lstm", 2, True, 5, 6, "general", dropout=0.3)
 
 def test_the_name_is_a_package_and_a_function():
     from minis2s.trace import trace
-    from minis2s.trace.tape import trace as original
+    from minis2s.trace.recording import trace as original
 
     assert trace is original
     assert minis2s.trace.trace is trace
@@ -108,7 +108,10 @@ def test_two_models_at_once(make_model, some_batch):
 @pytest.mark.parametrize("second", ["loss", "search"])
 def test_a_second_step_is_refused(make_model, some_batch, first, second):
     model, batch = make_model(CONFIG), some_batch()
-    do = {"loss": lambda: model.loss(batch), "search": lambda: greedy(model, batch.src, batch.src_mask, max_length=3)}
+    do = {
+        "loss": lambda: model.loss(batch),
+        "search": lambda: greedy(model, batch.src, batch.src_mask, max_length=3),
+    }
     with minis2s.trace(model) as tape:
         do[first]()
         with pytest.raises(UserError, match="one training step or one decode"):
@@ -181,6 +184,36 @@ def test_operations_of_others_are_refused(make_model, place):
         pass
 
 
+def test_a_model_that_computes_otherwise_is_found_out(make_model, some_batch, monkeypatch):
+    model, batch = make_model(ModelConfig("lstm", 1, False, 5, 6)), some_batch()
+    combine = model.decoder.combine
+    monkeypatch.setattr(combine, "forward", lambda x, original=combine.forward: original(2 * x))
+    with minis2s.trace(model) as tape:
+        model.loss(batch)
+    with pytest.raises(UserError, match="not the engine's own"):
+        tape.loss  # noqa: B018
+
+
+def test_on_the_strict_stand_in_for_a_gpu(make_model, some_batch, strict_xp):
+    """The arrays of a tape are on the host, wherever the model is."""
+    config = ModelConfig("lstm", 2, True, 5, 6, "general", dropout=0.3)
+    tapes = []
+    for on_gpu in (False, True):
+        model, batch = make_model(config), some_batch()
+        if on_gpu:
+            model.to(strict_xp)
+        with minis2s.trace(model) as tape:
+            moved = type(batch)(*map(model.on_device, batch))
+            _, cache = model.loss(moved, rng=np.random.default_rng(3), teacher_forcing=0.5)
+            model.backward(1.0, cache)
+        tapes.append(tape)
+    a, b = tapes
+    assert a.arrays.keys() == b.arrays.keys()
+    for name, array in a.arrays.items():
+        assert type(b.arrays[name]) is np.ndarray
+        np.testing.assert_allclose(b.arrays[name], array, rtol=0, atol=1e-12)
+
+
 def test_what_is_no_model():
     with pytest.raises(UserError, match="Seq2Seq model, got dict"), minis2s.trace({}):
         pass
@@ -217,7 +250,10 @@ def test_saved_and_loaded(traced, tmp_path, config):
     tape.save(tmp_path / "step.npz")
     again = load_tape(tmp_path / "step.npz")
     same(tape, again)
-    assert again.what_if(minis2s.trace.Cut("attention")).loss == tape.what_if(minis2s.trace.Cut("attention")).loss
+    assert (
+        again.what_if(minis2s.trace.Cut("attention")).loss
+        == tape.what_if(minis2s.trace.Cut("attention")).loss
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["step.npz"]
     # other programs read the arrays with NumPy alone
     with np.load(tmp_path / "step.npz", allow_pickle=False) as file:

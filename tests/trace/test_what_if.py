@@ -134,7 +134,9 @@ def test_pin_in_one_sentence_leaves_the_others(traced):
 
 
 @pytest.mark.parametrize("where", ["encoder", "decoder"])
-@pytest.mark.parametrize(("cell", "reset_after"), [("lstm", True), ("gru", True), ("gru", False), ("rnn", True)])
+@pytest.mark.parametrize(
+    ("cell", "reset_after"), [("lstm", True), ("gru", True), ("gru", False), ("rnn", True)]
+)
 def test_cut_the_recurrent_path(traced, where, cell, reset_after):
     step = changed(traced, ModelConfig(cell, 1, False, 5, 6, "general"), reset_after=reset_after)
     result = step.tape.what_if(Cut("recurrent", layer=f"{where}.0"))
