@@ -47,9 +47,9 @@ def page_html(page: dict[str, Any]) -> str:
     parts = {
         "TITLE": plain(page.get("title") or "minis2s trace"),
         "COLOURS": colours(),
-        "STYLE": read("viewer.css"),
+        "STYLE": slim(read("viewer.css")),
         "DATA": as_json(page),
-        "SCRIPT": read("viewer.js"),
+        "SCRIPT": slim(read("viewer.js")),
     }
     # all in one go: a token that reads like a placeholder is not one
     return re.sub("@@([A-Z]+)@@", lambda found: parts[found[1]], read("viewer.html"))
@@ -66,6 +66,13 @@ def notebook_html(page: dict[str, Any], height: int = HEIGHT) -> str:
 
 def read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def slim(code: str) -> str:
+    """Without indentation and without lines that are only comment: they would be a tenth of the file."""
+    code = re.sub(r"(?ms)^\s*/\*.*?\*/\s*?$", "", code)
+    lines = (line.strip() for line in code.split("\n"))
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def colours() -> str:

@@ -28,13 +28,13 @@ const WORDS = {
     say_attention_b: "{way} {n} of {of}. Target step {t}: the loss would change most with the weight of “{most}” (gradient {weight}).",
     say_output_f: "{way} {n} of {of}. Target step {t}: “{token}” is right and gets the probability {p}; loss term {loss}.",
     say_output_b: "{way} {n} of {of}. Target step {t}: the logit of “{token}” gets p − 1 = {grad} (before the division by the number of terms): it is pushed up.",
-    say_loss: "{n} of {of}. The loss is {loss}: the sum of {count} terms. From here the gradient runs back, right to left.",
+    say_loss: "{n} of {of}. The loss is {loss} ({how}). From here the gradient runs back, right to left.",
     cap_model_f: "The unrolled model in the forward pass: each square of a cell is one unit of h, orange is positive, blue with a dash is negative; thick lines bring what is used now.",
     cap_model_b: "The unrolled model in the backward pass: dashed cells show the gradient dh, each by its own scale; thick dashed lines bring it, the thicker the more.",
     cap_heat_f: "All arrays of this cell, one column for each unit; colours are relative to the largest value of that name in this layer (gates: to 1).",
     cap_heat_b: "The gradients of this cell, one column for each unit; colours are relative to the largest value of that name in this layer.",
     gates_f: "Gates and states", gates_b: "Gradients", equations: "Equations of unit {unit}", equal: "with numbers",
-    cap_equations: "The equations in force, in the order in which they are computed, with the numbers of unit {unit} at this step.",
+    cap_equations: "The equations in force at this step, and below each the same with the numbers of unit {unit}.",
     parts_c: "Where c of unit {unit} comes from", kept: "kept: f · c_prev", written: "written: i · g", sum: "sum",
     cap_parts_c: "The new cell state of unit {unit}: what the forget gate keeps of the old one, plus what the input gate writes.",
     parts_d: "Where {name} of unit {unit} comes from", parts_norm: "Parts of {name}, all units (length of the vector)",
@@ -44,18 +44,19 @@ const WORDS = {
     cap_att_b: "The softmax sends back dscore = weight · (dweight − their weighted mean): the row adds up to 0.",
     out_top: "Best tokens", cap_out_f: "The five most probable tokens at target step {t}; ✓ marks the right one (“{token}”, p = {p}).",
     cap_out_b: "The gradient of −ln p at the logits: p for a wrong token, p − 1 for the right one: it pulls up the right one and pushes down the others.",
-    loss_terms: "The terms of the loss", cap_losses: "The loss {loss} as the sum of its terms, one for each target step; step {t} (“{token}”) gives {value}.",
+    loss_terms: "The terms of the loss", cap_losses: "The terms of the loss, −ln p of the right token, one for each target step: {how}; step {t} (“{token}”) has {value}.",
     cap_top: "The five most probable tokens at step {t}: “{best}” is first with {p}; the right one is “{token}” with {right}.",
     minus_log: "−ln p = −ln {p} = {loss}; it counts {counts} in the loss.",
     say_losses: "Target step {t}, “{token}”: loss term {value}, probability {p}, best token “{best}”.",
     att_map: "Attention map", cap_map: "Rows are target steps, columns are source tokens: at step {t}, “{target}” and “{source}” have {kind} {value}.",
     weights: "weights", scores: "scores", dweights: "gradient of weights", dscores: "gradient of scores",
-    say_map: "Target step {t}, “{target}”; source {s}, “{source}”: {kind} {value}.",
+    one_weights: "the weight", one_scores: "the score", one_dweights: "the gradient of the weight", one_dscores: "the gradient of the score",
+    say_map: "Target step {t}, “{target}”; source {s}, “{source}”: {kind} is {value}.",
     no_attention: "This model has no attention: the decoder knows the source only through the bridge.",
     no_outputs: "Nothing was recorded here.", show: "show",
     bptt_map: "How much gradient reaches each state", cap_bptt: "Rows are loss terms, columns are states: the length of the gradient of one term at one state; the loss at step {s} gives {value} at {layer}, t = {t}. Colours fall by 2, 5, 20, 100 and 1000 below the largest.",
     bptt_paths: "By which path", cap_paths: "How long the gradient is that took each path as its last one into this state; the parts are vectors, so their lengths need not add up to the length of the sum, {value}.",
-    bptt_reach: "How far back the term at step {s} reaches", cap_reach: "The gradient of this one loss term at every state, along time.",
+    bptt_reach: "How far back the term at step {s} reaches", cap_reach: "The gradient of this one loss term at every state, along time; each quarter of the height is a factor of ten.",
     say_bptt: "Loss step {s} (“{token}”) at {layer}, t = {t}: length {value}; largest path: {path}.", none_path: "none", state: "state", loss_step: "loss step",
     choices: "Choose a change", what_losses: "Loss terms: old and new", what_outputs: "Outputs: old and new",
     "pin a gate": "Pin a gate", "overwrite an attention row": "Overwrite an attention row", "force a token": "Force a token", "cut a path": "Cut a path",
@@ -63,7 +64,7 @@ const WORDS = {
     cap_what: "Grey: as it was; hatched: with the change “{label}”. The loss goes from {old} to {loss}.",
     cap_outputs: "The best token of each step before and after; changed ones are marked ≠.",
     say_what: "{label}: the loss goes from {old} to {loss}; {changed} of {count} best tokens change.",
-    step: "step", right: "right", old: "before", new: "with the change", old_p: "p before", new_p: "p after",
+    step: "step", start: "start", right: "right", old: "before", new: "with the change", old_p: "p before", new_p: "p after",
     beam_tree: "The beam", cap_beam: "Each column is a step, its best score on top; solid frames were kept, dashed ones dropped, filled ones lead to the best, ■ is finished.",
     beam_path: "The scores along the path", cap_path: "Each step adds its log probability to the sum; the score is what the beam compares, the sum with its length penalty.",
     say_beam: "Step {step}, “{token}”: log p {log_prob}, sum {total}, score {score}; {fate}.", was_kept: "kept", was_dropped: "dropped", is_best: "on the best path",
@@ -87,13 +88,13 @@ const WORDS = {
     say_attention_b: "{way}，第 {n} / {of} 步。目标第 {t} 步：损失对“{most}”的权重最敏感（梯度 {weight}）。",
     say_output_f: "{way}，第 {n} / {of} 步。目标第 {t} 步：正确词元“{token}”的概率为 {p}，损失项 {loss}。",
     say_output_b: "{way}，第 {n} / {of} 步。目标第 {t} 步：“{token}”的 logit 得到梯度 p − 1 = {grad}（尚未除以项数），因此会被推高。",
-    say_loss: "第 {n} / {of} 步。损失为 {loss}，是 {count} 项之和。从这里起，梯度从右向左反向传播。",
+    say_loss: "第 {n} / {of} 步。损失为 {loss}（{how}）。从这里起，梯度从右向左反向传播。",
     cap_model_f: "前向传播中展开的模型：格子里的每个小方块是 h 的一个单元，橙色为正，带短横的蓝色为负；粗线送来此刻用到的量。",
     cap_model_b: "反向传播中展开的模型：虚线格子显示梯度 dh，各用自己的标度；粗虚线送来梯度，越粗越多。",
     cap_heat_f: "这个单元格的全部数组，每个隐单元一列；颜色相对于本层中同名量的最大值（门相对于 1）。",
     cap_heat_b: "这个单元格的梯度，每个隐单元一列；颜色相对于本层中同名量的最大值。",
     gates_f: "门与状态", gates_b: "梯度", equations: "单元 {unit} 的方程", equal: "代入数值",
-    cap_equations: "正在使用的方程，按计算的先后排列，并代入单元 {unit} 在这一步的数值。",
+    cap_equations: "这一步所用的方程，下方代入单元 {unit} 的数值。",
     parts_c: "单元 {unit} 的 c 从哪里来", kept: "保留：f · c_prev", written: "写入：i · g", sum: "和",
     cap_parts_c: "单元 {unit} 的新细胞状态：遗忘门从旧状态保留的，加上输入门写入的。",
     parts_d: "单元 {unit} 的 {name} 从哪里来", parts_norm: "{name} 的各部分（全部单元，向量长度）",
@@ -103,18 +104,19 @@ const WORDS = {
     cap_att_b: "softmax 的反向：dscore = 权重 ·（dweight − 其加权平均）：整行之和为 0。",
     out_top: "最可能的词元", cap_out_f: "目标第 {t} 步概率最大的五个词元；✓ 标出正确的（“{token}”，p = {p}）。",
     cap_out_b: "−ln p 对 logit 的梯度：错误词元为 p，正确词元为 p − 1：拉高正确的，压低其余的。",
-    loss_terms: "损失的各项", cap_losses: "损失 {loss} 是各目标步的项之和；第 {t} 步（“{token}”）贡献 {value}。",
+    loss_terms: "损失的各项", cap_losses: "损失的各项，即每个目标步上正确词元的 −ln p：{how}；第 {t} 步（“{token}”）为 {value}。",
     cap_top: "第 {t} 步概率最大的五个词元：“{best}”以 {p} 居首；正确的是“{token}”，概率 {right}。",
     minus_log: "−ln p = −ln {p} = {loss}；计入损失的是 {counts}。",
     say_losses: "目标第 {t} 步，“{token}”：损失项 {value}，概率 {p}，最可能的词元“{best}”。",
     att_map: "注意力图", cap_map: "行是目标步，列是源词元：第 {t} 步的“{target}”与“{source}”的{kind}为 {value}。",
     weights: "权重", scores: "分数", dweights: "权重的梯度", dscores: "分数的梯度",
-    say_map: "目标第 {t} 步“{target}”，源第 {s} 位“{source}”：{kind} {value}。",
+    one_weights: "权重", one_scores: "分数", one_dweights: "权重的梯度", one_dscores: "分数的梯度",
+    say_map: "目标第 {t} 步“{target}”，源第 {s} 位“{source}”：{kind}为 {value}。",
     no_attention: "这个模型没有注意力：解码器只能通过桥接了解源句。",
     no_outputs: "这里没有记录。", show: "显示",
     bptt_map: "到达每个状态的梯度有多少", cap_bptt: "行是损失项，列是状态：一个损失项在一个状态处的梯度长度；第 {s} 步的损失在 {layer}、t = {t} 处为 {value}。颜色的界限是最大值的 1/2、1/5、1/20、1/100、1/1000。",
     bptt_paths: "经由哪条路径", cap_paths: "梯度经由每条路径（进入该状态的最后一段）到达时的长度；各部分是向量，长度不必相加等于总长 {value}。",
-    bptt_reach: "第 {s} 步的损失项能回传多远", cap_reach: "这一个损失项在每个状态处的梯度，沿时间排列。",
+    bptt_reach: "第 {s} 步的损失项能回传多远", cap_reach: "这一个损失项在每个状态处的梯度，沿时间排列；高度每四分之一代表十倍。",
     say_bptt: "损失第 {s} 步（“{token}”）在 {layer}，t = {t}：长度 {value}；最大的路径：{path}。", none_path: "无", state: "状态", loss_step: "损失步",
     choices: "选择一个改动", what_losses: "损失项：原来与现在", what_outputs: "输出：原来与现在",
     "pin a gate": "固定一个门", "overwrite an attention row": "改写一行注意力", "force a token": "强制一个词元", "cut a path": "切断一条路径",
@@ -122,7 +124,7 @@ const WORDS = {
     cap_what: "灰色：原来；斜纹：作了改动“{label}”之后。损失从 {old} 变为 {loss}。",
     cap_outputs: "每一步改动前后最可能的词元；变了的用 ≠ 标出。",
     say_what: "{label}：损失从 {old} 变为 {loss}；{count} 个最可能词元中有 {changed} 个改变。",
-    step: "步", right: "正确", old: "原来", new: "改动后", old_p: "原来的 p", new_p: "之后的 p",
+    step: "步", start: "开始", right: "正确", old: "原来", new: "改动后", old_p: "原来的 p", new_p: "之后的 p",
     beam_tree: "束", cap_beam: "每列是一步，分数最高的在上；实线框被保留，虚线框被舍弃，填色的通向最好的结果，■ 表示已结束。",
     beam_path: "沿路径的分数", cap_path: "每一步把它的对数概率加到和里；束所比较的分数是带长度惩罚的和。",
     say_beam: "第 {step} 步，“{token}”：log p {log_prob}，和 {total}，分数 {score}；{fate}。", was_kept: "保留", was_dropped: "舍弃", is_best: "在最佳路径上",
@@ -135,6 +137,16 @@ const WORDS = {
 };
 const PATHS_ZH = { readout: "读出", attention: "注意力", recurrent: "循环权重", "layer above": "上一层", bridge: "桥接",
   "input feeding": "输入馈送", carry: "遗忘门传送", "own h": "自身的 h", "layer input": "层输入" };
+
+/** What each part of dh or dc is, for the learner. */
+const PARTS = {
+  en: { readout: "from the output layer of this step", attention: "from the attention, which asked with this state or looked at it", recurrent: "through Wh from the gates of the next step",
+    "layer above": "through Wx of the layer above", bridge: "from the decoder's first state", "input feeding": "from the next step, whose input holds this context",
+    carry: "dc of the next step, times its forget gate", "own h": "dh · o · (1 − tanh_c²), through this step's h" },
+  zh: { readout: "来自这一步的输出层", attention: "来自注意力：它用这个状态提问，或看了它", recurrent: "经由 Wh，来自下一步的各个门",
+    "layer above": "经由上一层的 Wx", bridge: "来自解码器的初始状态", "input feeding": "来自下一步，其输入含有此处的上下文",
+    carry: "下一步的 dc 乘以它的遗忘门", "own h": "dh · o · (1 − tanh_c²)，经由这一步的 h" },
+};
 
 const wanted = String(page.lang || navigator.language || "en").toLowerCase();
 const state = { lang: wanted.startsWith("zh") ? "zh" : "en", view: "model", moment: 0, unit: 0, kind: "weights",
@@ -223,17 +235,18 @@ function lyingBars(items, signs) {
   }));
 }
 
-/** Bars that stand, each a button: [{values: [v] or [old, new], label, sub, title}]. */
-function standingBars(items, chosen, pick, name) {
+/** Bars that stand, each a button: [{values: [v] or [old, new], label, sub, title}]. powers: a quarter of the height is a factor of ten. */
+function standingBars(items, chosen, pick, name, powers) {
   const scale = largest(items.flatMap((item) => item.values)) || 1;
+  const height = (v) => (!(v > 0) || v === Infinity ? 0 : powers ? Math.max(0.01, 1 + Math.log10(v / scale) / 4) : v / scale);
   return scroller(el("div", { class: "columns", role: "group", "aria-label": name }, items.map((item, n) =>
     el("button", { class: "column", type: "button", "aria-pressed": String(n === chosen), onclick: () => pick(n), title: item.title,
       "data-key": "column" + n },
       el("span", { class: "num", "data-v": item.values.at(-1) }, short(item.values.at(-1))),
       el("span", { class: "room" + (item.values.length > 1 ? " pair" : ""), "aria-hidden": "true" }, item.values.map((v, k) =>
         el("span", { class: "fill " + (item.values.length === 1 ? "plain" : k ? "new" : "old"),
-          style: `height:${(100 * Math.max(0, Number.isFinite(v) ? v : 0) / scale).toFixed(2)}%` }))),
-      el("span", { class: "what" }, item.label), el("span", { class: "quiet" }, item.sub)))));
+          style: `height:${(100 * height(v)).toFixed(2)}%` }))),
+      el("span", { class: "what" }, item.label), el("span", { class: "quiet sub" }, item.sub || "\u00a0")))));
 }
 
 /** A heat map: rows [{name, values, colour: v => class, words, gap}], heads: texts of the columns. */
@@ -410,8 +423,9 @@ function equationRows(layer, step, way, unit) {
     const known = [...own, ...built].filter(starts);
     const parts = way === "backward" && step[name + "_parts"];
     if (parts && Object.keys(parts).length) {
-      rows.push({ name, text: `${name} = ${Object.keys(parts).map(pathName).join(" + ")}`, value,
-        numbers: Object.values(parts).map((part, k) => [k ? " + " : "", el("b", { class: "num" }, bracket(short(part[unit])))]) });
+      const own = "dh * o * (1 - tanh_c**2)", through = (part) => part === "own h" && layer.cell === "lstm";
+      rows.push({ name, text: `${name} = ${Object.keys(parts).map((part) => (through(part) ? own : pathName(part))).join(" + ")}`, value,
+        numbers: Object.entries(parts).map(([part, array], k) => [k ? " + " : "", through(part) ? filled(own, values) : el("b", { class: "num" }, bracket(short(array[unit])))]) });
       continue;
     }
     if (!known.length) {
@@ -446,7 +460,7 @@ function drawModel() {
   const { gutter, column, row, gap, top } = SIZE;
   const S = Math.max(source.length, ...encoder.map((layer) => layer.steps.length), 0);
   const extra = (attention ? 1 : 0) + (outputs.length || losses.length ? 1 : 0);
-  const rows = Math.max(encoder.length, decoder.length + extra, 1);
+  const rows = Math.max(encoder.length, decoder.length) + extra;
   const base = top + rows * row + 14; // of the tokens
   const start = encoder.length ? gutter + S * column + gap : gutter;
   const width = start + targetLength * column + SIZE.right;
@@ -455,11 +469,11 @@ function drawModel() {
   const rowOf = new Map();
   encoder.forEach((layer, k) => rowOf.set(layer, k));
   decoder.forEach((layer, k) => rowOf.set(layer, k));
-  const attRow = decoder.length, outRow = decoder.length + (attention ? 1 : 0);
+  const attRow = Math.max(encoder.length, decoder.length), outRow = attRow + (attention ? 1 : 0); // above all cells
   Object.assign(picture, { x, y, rowOf, attRow, outRow, start });
   picture.cells.clear(); picture.edges.clear(); picture.tokens.clear();
 
-  const edges = svg("g"), rays = svg("g"), nodes = svg("g"), tokens = svg("g"), names = svg("g");
+  const edges = svg("g"), rays = svg("g"), nodes = svg("g"), tokens = svg("g"), names = svg("g", { class: "names" });
   picture.rays = rays;
   const edge = (key, d, marker) => { const p = svg("path", { class: "edge", d }); p.dataset.marker = marker || ""; picture.edges.set(key, p); edges.append(p); };
   const half = SIZE.cell / 2;
@@ -717,12 +731,25 @@ function cellPanel({ layer, t, way }) {
       const parts = Object.entries(step[key + "_parts"] || {}), sum = step.backward && step.backward[key];
       if (!parts.length || !sum) continue;
       right.push(figure(say("parts_d", { name: key, unit: name }), say("cap_parts_d", { name: key, unit: name, value: short(sum[unit]) }),
-        lyingBars([...parts.map(([part, values]) => ({ name: pathName(part), value: values[unit] })), { name: key, value: sum[unit], total: true }], true)));
+        lyingBars([...parts.map(([part, values]) => ({ name: pathName(part), value: values[unit] })), { name: key, value: sum[unit], total: true }], true), partsExplained(layer, t, parts, unit)));
       norms.push(figure(say("parts_norm", { name: key }), say("cap_parts_norm", { name: key }),
         lyingBars([...parts.map(([part, values]) => ({ name: pathName(part), value: norm(values) })), { name: key, value: norm(sum), total: true }], false)));
     }
   }
   return [el("div", { class: "grid" }, el("div", {}, maps, norms), el("div", {}, right))];
+}
+
+/** One line for each part: what it is; the carry with its numbers. */
+function partsExplained(layer, t, parts, unit) {
+  const times = timesOf(layer), next = stepAt(layer, times[times.indexOf(t) + 1]);
+  return el("ul", { class: "quiet parts" }, parts.filter(([part]) => PARTS[state.lang][part]).map(([part, values]) => {
+    let numbers = "";
+    if (part === "carry" && next && next.backward && next.backward.dc && next.forward.f) {
+      const dc = next.backward.dc[unit], f = next.forward.f[unit];
+      if (Math.abs(dc * f - values[unit]) <= 1e-4 * Math.max(Math.abs(values[unit]), 1e-3)) numbers = `: ${bracket(short(dc))} · ${short(f)} = ${short(values[unit])}`;
+    }
+    return el("li", {}, el("b", {}, pathName(part)), " ", PARTS[state.lang][part], numbers);
+  }));
 }
 
 function attentionPanel({ t, way }) {
@@ -785,22 +812,29 @@ function attentionView() {
   const kinds = ["weights", "scores", "dweights", "dscores"].filter((kind) => attention[kind]);
   const { t, s } = state.att, kind = state.kind, scale = largest(attention[kind].flat());
   const colour = kind === "weights" ? (v) => single(v, 1, EVEN) : (v) => signed(v, scale);
-  const rows = attention[kind].map((values, k) => ({ name: `${k} ${cut(targetOut[k] ?? "", 10)}`, words: true, values, colour }));
+  const rows = attention[kind].map((values, k) => ({ name: `${k}: ${cut(targetOut[k] ?? "", 10)}`, words: true, values, colour }));
   const buttons = el("div", { class: "tools" }, say("show") + ":", kinds.map((name) =>
     el("button", { type: "button", "aria-pressed": String(name === kind), onclick: () => go({ kind: name }), "data-key": "kind-" + name }, say(name))));
   const value = attention[kind][t][s];
   const row = source.map((token, k) => ({ name: visible(token), value: attention[kind][t][k] }));
   return [buttons, el("div", { class: "grid" },
-    figure(`${say("att_map")}: ${say(kind)}`, say("cap_map", { t, target: visible(targetOut[t] ?? ""), source: visible(source[s] ?? ""), kind: say(kind), value: full(value) }),
+    figure(`${say("att_map")}: ${say(kind)}`, say("cap_map", { t, target: visible(targetOut[t] ?? ""), source: visible(source[s] ?? ""), kind: say("one_" + kind), value: full(value) }),
       heatMap({ rows, heads: source.map((token) => cut(token, 8)), corner: "", label: say("att_map"), picked: [t, s], litRow: t, litColumn: s, pick: (r, k) => go({ att: { t: r, s: k } }) }),
       kind === "weights" ? legend(["s0", "s1", "s2", "s3", "s4", "s5"], ["0", ".05", ".2", ".4", ".6", ".8"]) : signedLegend()),
     figure(`${say("target")} ${t} “${visible(targetOut[t] ?? "")}”: ${say(kind)}`, sentence("attention"), lyingBars(row, kind !== "weights")))];
 }
 
+const lossSum = losses.reduce((sum, v) => sum + v, 0);
+/** How the loss comes from its terms: their sum, or the sum over the number of terms that the batch has. */
+function lossFormula() {
+  const terms = lossSum / page.loss, near = Math.round(terms);
+  if (!Number.isFinite(terms) || Math.abs(terms - 1) < 1e-3) return `Σ = ${full(page.loss)}`;
+  return `Σ / ${Math.abs(terms - near) < 1e-3 * near ? near : short(terms)} = ${short(lossSum)} / ${Math.abs(terms - near) < 1e-3 * near ? near : short(terms)} = ${full(page.loss)}`;
+}
 function lossFigure(pick, chosen) {
   const t = chosen < 0 ? state.loss : chosen;
   const items = losses.map((v, k) => ({ values: [v], label: cut(targetOut[k] ?? "", 6), sub: String(k), title: `${k} “${targetOut[k] ?? ""}”: ${full(v)}` }));
-  return figure(say("loss_terms"), say("cap_losses", { loss: full(page.loss), t, token: visible(targetOut[t] ?? ""), value: full(losses[t]) }),
+  return figure(say("loss_terms"), say("cap_losses", { how: lossFormula(), t, token: visible(targetOut[t] ?? ""), value: full(losses[t]) }),
     standingBars(items, chosen, pick, say("loss_terms")));
 }
 function topFigure(t) {
@@ -810,7 +844,7 @@ function topFigure(t) {
   if (!out.top.some(([word]) => word === out.right)) items.push({ name: `✓ ${visible(out.right)}`, value: out.p, total: true });
   const best = out.top[0] || ["", NaN];
   return figure(`${say("out_top")}: ${say("step")} ${t}`, say("cap_top", { t, best: visible(best[0]), p: short(best[1]), token: visible(out.right), right: full(out.p) }),
-    lyingBars(items, false), el("p", {}, el("code", {}, say("minus_log", { p: short(out.p), loss: short(-Math.log(out.p)), counts: short(losses[t]) }))));
+    lyingBars(items, false), el("p", {}, el("code", {}, say("minus_log", { p: short(out.p), loss: short(-Math.log(out.p)), counts: short(losses[t] * (lossSum ? page.loss / lossSum : 1)) }))));
 }
 function lossView() {
   if (!losses.length) return [el("p", {}, say("no_outputs"))];
@@ -822,7 +856,7 @@ function bpttView() {
   const scale = largest(total.flat());
   const edges = new Set(states.map((one, k) => (k && one.layer !== states[k - 1].layer ? k : -1)));
   const heads = states.map((one) => `${one.layer} ${one.t}`);
-  const rows = steps.map((s, r) => ({ name: `${s} ${cut(targetOut[s] ?? "", 8)}`, words: true, values: states.map((one, k) => total[k][r]), colour: (v) => single(v, scale, FALLING) }));
+  const rows = steps.map((s, r) => ({ name: `${s}: ${cut(targetOut[s] ?? "", 8)}`, words: true, values: states.map((one, k) => total[k][r]), colour: (v) => single(v, scale, FALLING) }));
   const value = total[at.state][at.s];
   const choose = (label, list, now, pick, key) => el("label", {}, label + " ", el("select", { "data-key": key, onchange: (event) => pick(Number(event.target.value)) },
     list.map((text, k) => el("option", { value: k, selected: k === now }, text))));
@@ -833,12 +867,11 @@ function bpttView() {
       heatMap({ rows, heads, corner: "", label: say("bptt_map"), picked: [at.s, at.state], litRow: at.s, litColumn: at.state, edges, turned: true,
         pick: (r, k) => go({ bptt: { state: k, s: r } }) }),
       legend(["s0", "s1", "s2", "s3", "s4", "s5"], ["<", "1/1000", "1/100", "1/20", "1/5", "1/2"])),
-    el("div", { class: "grid even" },
-      figure(`${say("bptt_paths")}: ${here.layer}, t = ${here.t}`, say("cap_paths", { value: full(value) }),
+    figure(`${say("bptt_paths")}: ${here.layer}, t = ${here.t}`, say("cap_paths", { value: full(value) }),
         lyingBars([...paths.map((path, p) => ({ name: pathName(path), value: lengths[at.state][at.s][p] })), { name: say("sum"), value, total: true }], false)),
-      figure(say("bptt_reach", { s: steps[at.s] }), say("cap_reach"),
-        standingBars(states.map((one, k) => ({ values: [total[k][at.s]], label: String(one.t), sub: k && one.layer === states[k - 1].layer ? "" : one.layer, title: `${heads[k]}: ${full(total[k][at.s])}` })),
-          at.state, (k) => go({ bptt: { ...at, state: k } }), say("bptt_map"))))];
+    figure(say("bptt_reach", { s: steps[at.s] }), say("cap_reach"),
+      standingBars(states.map((one, k) => ({ values: [total[k][at.s]], label: String(one.t), sub: k && one.layer === states[k - 1].layer ? "" : one.layer, title: `${heads[k]}: ${full(total[k][at.s])}` })),
+        at.state, (k) => go({ bptt: { ...at, state: k } }), say("bptt_map"), true))];
 }
 
 const bestTokens = () => outputs.map((out) => (out.top[0] ? out.top[0][0] : ""));
@@ -896,12 +929,12 @@ function beamView() {
     svg("rect", { x, y, width: 78, height: 36, rx: 7 }), svg("text", { x: x + 39, y: y + 15, "text-anchor": "middle", class: "mono" }, cut(node.token, 8) + (node.finished ? " ■" : "")),
     svg("text", { x: x + 39, y: y + 30, "text-anchor": "middle", class: "mono", "data-v": node.score }, short(node.score)), svg("title", {}, beamSentence(node))));
   }
-  const heads = steps.map((step, n) => svg("text", { x: 47 + n * wide, y: 14, "text-anchor": "middle", class: "small" }, `${say("step")} ${step}`));
+  const heads = steps.map((step, n) => svg("text", { x: 47 + n * wide, y: 14, "text-anchor": "middle", class: "small" }, step < 0 ? say("start") : `${say("step")} ${step}`));
   const known = new Set(["id", "parent", "token", "step", "kept", "finished", "log_prob", "total", "score"]);
   const more = [...new Set(beam.nodes.flatMap((node) => Object.keys(node).filter((key) => !known.has(key) && typeof node[key] === "number")))];
   const columns = ["log_prob", "total", ...more, "score"], title = { log_prob: say("log_prob"), total: say("sum_lp"), score: say("score") };
   const table = el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, [say("step"), say("token"), ...columns.map((key) => title[key] || key), say("fate")].map((text) => el("th", { scope: "col" }, text)))),
-    el("tbody", {}, pathTo(state.node).map((node) => el("tr", {}, el("td", {}, String(node.step)), el("td", { class: "mono" }, visible(node.token)),
+    el("tbody", {}, pathTo(state.node).map((node) => el("tr", {}, el("td", {}, node.step < 0 ? "–" : String(node.step)), el("td", { class: "mono" }, visible(node.token)),
       columns.map((key) => el("td", { class: "num", title: full(node[key]), "data-v": node[key] }, short(node[key]))), el("td", {}, fateOf(node))))));
   return [figure(say("beam_tree"), say("cap_beam"), scroller(svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": say("beam_tree") }, edges, leaves, heads))),
     figure(say("beam_path"), say("cap_path"), scroller(table))];
@@ -916,7 +949,7 @@ const sentences = {
     const m = moments[state.moment];
     if (!m) return say("no_outputs");
     const count = { way: m.way === "loss" ? "" : say(m.way), n: state.moment + 1, of: moments.length, t: m.t };
-    if (m.kind === "loss") return say("say_loss", { ...count, loss: full(page.loss), count: losses.length });
+    if (m.kind === "loss") return say("say_loss", { ...count, loss: full(page.loss), how: lossFormula() });
     const back = m.way === "backward";
     if (m.kind === "cell") {
       const step = stepAt(m.layer, m.t), about = { ...count, layer: m.layer.name, token: visible(step.token), unit: units[state.unit] };
@@ -935,7 +968,7 @@ const sentences = {
   attention() {
     if (!attention) return say("no_attention");
     const { t, s } = state.att;
-    return say("say_map", { t, s, target: visible(targetOut[t] ?? ""), source: visible(source[s] ?? ""), kind: say(state.kind), value: full(attention[state.kind][t][s]) });
+    return say("say_map", { t, s, target: visible(targetOut[t] ?? ""), source: visible(source[s] ?? ""), kind: say("one_" + state.kind), value: full(attention[state.kind][t][s]) });
   },
   loss() {
     const t = state.loss, out = outputs[t];
@@ -993,10 +1026,10 @@ function build() {
 function draw(name) {
   const box = boxes.get(name), active = document.activeElement, inside = box.contains(active);
   const key = inside && active.dataset ? active.dataset.key : null, cell = inside && active.closest("[data-cell], [data-node], td[data-r]");
-  const at = [...box.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+  const at = [...box.querySelectorAll(".scroll, .choices")].map((one) => [one.scrollLeft, one.scrollTop]);
   box.replaceChildren(...[el("h2", { class: "hidden-text" }, say(name)), VIEWS.find(([other]) => other === name)[1]()].flat(3).filter(Boolean));
   stale.delete(name);
-  [...box.querySelectorAll(".scroll")].forEach((one, n) => { one.scrollLeft = at[n] || 0; });
+  [...box.querySelectorAll(".scroll, .choices")].forEach((one, n) => { if (at[n]) [one.scrollLeft, one.scrollTop] = at[n]; });
   if (!inside || document.activeElement === active) return;
   const again = cell ? box.querySelector(name === "model" ? ".cell.now" : name === "beam" ? ".leaf.now" : "td.pick") : key && box.querySelector(`[data-key="${key}"]`);
   if (again) again.focus({ preventScroll: true });
@@ -1004,6 +1037,11 @@ function draw(name) {
 /** Bring what is chosen into sight inside its scrolling box; the page itself does not move. */
 function reveal(name) {
   const box = boxes.get(name), chosen = box.querySelectorAll(".cell.now, td.pick, .leaf.now, .column[aria-pressed=true], td.sel");
+  const choice = box.querySelector(".choices [aria-pressed=true]");
+  if (choice) {
+    const list = choice.closest(".choices"), a = choice.getBoundingClientRect(), b = list.getBoundingClientRect();
+    if (a.top < b.top || a.bottom > b.bottom) list.scrollTop += a.top - b.top - b.height / 2;
+  }
   for (const node of chosen) {
     const outer = node.closest(".scroll");
     if (!outer || outer.scrollWidth <= outer.clientWidth) continue;
@@ -1073,10 +1111,11 @@ function sameLayer(by) {
   return go({ moment: by > 0 ? moments.length - 1 : 0 });
 }
 function otherLanguage() {
+  const pressed = document.activeElement && document.activeElement.dataset.key === "lang";
   state.lang = state.lang === "zh" ? "en" : "zh";
   build();
   show();
-  app.querySelector("[data-key=lang]").focus();
+  if (pressed) app.querySelector("[data-key=lang]").focus();
 }
 
 function helpDialog() {
@@ -1084,7 +1123,7 @@ function helpDialog() {
     ["p", "k_play"], ["m", "k_map"], ["z", "k_lang"], ["Tab", "k_tab"], ["?", "k_help"]];
   return el("dialog", { id: "help", "aria-label": say("keys") }, el("h2", {}, say("keys")), el("p", {}, say("help_intro")),
     el("table", {}, el("tbody", {}, rows.map(([key, text]) => el("tr", {}, el("td", {}, key.split(" ").map((one) => [one === "…" ? one : el("kbd", {}, one), " "])), el("td", {}, say(text)))))),
-    el("p", {}, el("button", { type: "button", onclick: () => document.getElementById("help").close(), autofocus: true }, say("close") + " ", el("kbd", {}, "Esc"))));
+    el("p", {}, el("button", { type: "button", onclick: () => document.getElementById("help").close() }, say("close") + " ", el("kbd", {}, "Esc"))));
 }
 const help = () => document.getElementById("help").showModal();
 

@@ -10,6 +10,7 @@ PARTS = {  # of dh, by the place of a layer
     "top": ("readout", "attention", "recurrent"),
     "below": ("layer above", "recurrent"),
     "encoder": ("attention", "recurrent", "bridge"),
+    "encoder below": ("layer above", "recurrent", "bridge"),
 }
 EQUATIONS = {
     "lstm": (
@@ -146,8 +147,8 @@ def what_if_of(rng, losses, outputs, vocabulary):
         if best:
             best[len(best) // 2] = vocabulary[1]
         out.append({
-            "kind": kind, "label": label, "where": where, "loss": sum(new), "losses": new, "output": best,
-            "right_p": [float(np.exp(-x * len(losses))) for x in new],
+            "kind": kind, "label": label, "where": where, "loss": sum(new) / len(new), "losses": new, "output": best,
+            "right_p": [float(np.exp(-x)) for x in new],
         })  # fmt: skip
     return out
 
@@ -182,18 +183,19 @@ def sample_page(cell="lstm", S=12, T=12, H=16, layers=1, both=False, with_attent
     vocabulary = list("0123456789-/: ")
     made = []
     for n in range(layers):
-        made.append(layer(f"encoder.{n}", cell, rng, source, H, "encoder"))
+        place = "encoder" if n == layers - 1 else "encoder below"
+        made.append(layer(f"encoder.{n}", cell, rng, source, H, place))
         if both:
-            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, H, "encoder", back=True))
+            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, H, place, back=True))
     for n in range(layers):
         place = "top" if n == layers - 1 else "below"
         made.append(layer(f"decoder.{n}", cell, rng, ["BOS", *target[:-1]], H, place))
     outputs = outputs_of(rng, target, vocabulary)
-    losses = [-float(np.log(o["p"])) / len(target) for o in outputs]
+    losses = [-float(np.log(o["p"])) for o in outputs]
     page = {
         "version": 1, "title": "A date, one training step", "row": 0, "source": source,
         "target_in": ["BOS", *target[:-1]], "target_out": target, "H": H, "units": list(range(H)),
-        "loss": sum(losses), "losses": losses, "layers": made,
+        "loss": sum(losses) / len(losses), "losses": losses, "layers": made,
         "attention": attention(rng, len(target), len(source)) if with_attention else None,
         "outputs": outputs, "bptt": bptt_of(rng, made, len(target)),
         "what_if": what_if_of(rng, losses, outputs, vocabulary),
