@@ -249,6 +249,10 @@ function standingBars(items, chosen, pick, name, powers) {
       el("span", { class: "what" }, item.label), el("span", { class: "quiet sub" }, item.sub || "\u00a0")))));
 }
 
+let pointer = "";
+const whereIs = (event) => `${event.clientX} ${event.clientY}`;
+document.addEventListener("mousemove", (event) => { pointer = whereIs(event); }, true);
+
 /** A heat map: rows [{name, values, colour: v => class, words, gap}], heads: texts of the columns. */
 function heatMap({ rows, heads, corner, label, chosenColumn, picked, pick, litRow, litColumn, edges, turned }) {
   const head = el("tr", {}, el("td", { style: "cursor:default" }, corner || ""), heads.map((text, k) =>
@@ -273,7 +277,10 @@ function heatMap({ rows, heads, corner, label, chosenColumn, picked, pick, litRo
       for (const th of table.querySelectorAll("th[data-row]")) th.classList.toggle("lit", Number(th.dataset.row) === r);
       for (const th of table.querySelectorAll("th[data-column]")) th.classList.toggle("lit", Number(th.dataset.column) === k);
     };
-    table.addEventListener("mouseover", (event) => { const at = place(event); if (at) light(at[0], at[1]); });
+    table.addEventListener("mouseover", (event) => {
+      const at = place(event);
+      if (at && whereIs(event) !== pointer) light(at[0], at[1]); // not where the table was drawn anew under a resting pointer
+    });
     table.addEventListener("focusin", (event) => { const at = place(event); if (at) light(at[0], at[1]); });
     table.addEventListener("mouseleave", () => light(picked[0], picked[1]));
   }
