@@ -251,7 +251,7 @@ function standingBars(items, chosen, pick, name, powers) {
 
 let pointer = "";
 const whereIs = (event) => `${event.clientX} ${event.clientY}`;
-document.addEventListener("mousemove", (event) => { pointer = whereIs(event); }, true);
+for (const kind of ["mousemove", "mousedown"]) document.addEventListener(kind, (event) => { pointer = whereIs(event); }, true);
 
 /** A heat map: rows [{name, values, colour: v => class, words, gap}], heads: texts of the columns. */
 function heatMap({ rows, heads, corner, label, chosenColumn, picked, pick, litRow, litColumn, edges, turned }) {

@@ -380,7 +380,7 @@ def test_gradient_paths(show, page):
 def test_what_if(show, page):
     tab = show(page)
     tab.press("5")
-    for n, choice in enumerate(page["what_if"]):
+    for choice in page["what_if"]:
         assert choice["label"] in tab.js("document.querySelector('.choices [aria-pressed=true]').textContent")
         new = tab.js("[...document.querySelectorAll('#view-what .column .num')].map(n => Number(n.dataset.v))")
         assert new == choice["losses"]
@@ -556,8 +556,8 @@ def test_missing_parts_and_other_cells(show, name):
         tab.press(str(n + 1), "ArrowRight", "ArrowDown", "End", "ArrowLeft", "ArrowUp", "Home")
         assert tab.text("#live")
     tab.press("1")
-    for _ in range(tab.js("document.querySelectorAll('.cell').length") * 2):
-        tab.press("ArrowRight")
+    for keys in (["ArrowRight"] * 14, ["l"], ["ArrowRight"] * 10, ["End"], ["ArrowLeft"] * 4):
+        tab.press(*keys)
     if name == "sampled":
         assert "4 of 512" in tab.text("header")
         assert list(map(str, page["units"])) == tab.js("[...document.querySelectorAll('[data-key=unit] option')].map(o => o.textContent)")
