@@ -91,7 +91,7 @@ def test_any_character_can_be_drawn(tokens, capfd):
 
 
 def test_a_sentence_has_the_tokens_themselves_even_without_a_font(monkeypatch):
-    monkeypatch.setattr("minis2s.plots.FALLBACK_FONTS", ())
+    monkeypatch.setattr("minis2s.plots.style.FALLBACK_FONTS", ())
     figure, sentence = plot_attention(np.eye(2), ["我", "￭."], ["a", "<space>"])
     assert "我 at a (1.00), . at ␣ (1.00)." in sentence
     assert sentence.endswith(" No font was found for 我: the picture shows their code points in brackets.")
