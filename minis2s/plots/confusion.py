@@ -19,7 +19,7 @@ from minis2s.plots.style import (
     write_tokens,
 )
 
-LEFT_OUT, ADDED = "(left out)", "(added)"  # the column and the row of what has no counterpart
+MISSING, ADDED = "(missing)", "(added)"  # the column and the row of what has no counterpart
 
 
 def align(reference: Sequence[str], output: Sequence[str]) -> list[tuple[str | None, str | None]]:
@@ -89,7 +89,7 @@ def plot_confusion(
         axes = figure.subplots()
         image = axes.imshow(shares, cmap=SHARES, vmin=0, vmax=1, aspect="equal")
         figure.colorbar(image, ax=axes, label="share of the row")
-        write_tokens(axes.xaxis, [LEFT_OUT if o is None else o for o in columns], fonts, most=most + 1)
+        write_tokens(axes.xaxis, [MISSING if o is None else o for o in columns], fonts, most=most + 1)
         write_tokens(axes.yaxis, [ADDED if r is None else r for r in rows], fonts, most=most + 1)
         axes.set_xlabel("output")
         axes.set_ylabel("reference")
@@ -126,7 +126,9 @@ def sentence_about(counts: Counter, drawn: int, every: int) -> str:
         ((pair, count) for pair, count in counts.items() if pair[0] != pair[1]),
         key=lambda item: (-item[1], item[0][0] or "", item[0][1] or ""),
     )
-    of = f"Of {symbols:,} reference symbols {100 * right / max(symbols, 1):.1f} % were written right"
+    of = "The references have no symbol"
+    if symbols:
+        of = f"Of {symbols:,} reference symbols {100 * right / symbols:.1f} % were written right"
     if not wrong:
         return f"{of}, and nothing was added."
     says = []

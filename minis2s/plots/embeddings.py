@@ -157,7 +157,7 @@ def projected(table: np.ndarray) -> tuple[np.ndarray, float]:
 
 def draw_map(axes, tokens: Sequence[str], places: np.ndarray, named: set[str], fonts: dict) -> None:
     """Each token where its embedding lies; those of which the neighbours are shown stand out."""
-    axes.scatter(*places.T, s=4, color="0.7")
+    axes.scatter(*places.T, alpha=0)  # for the limits of the axes; the tokens are the points
     for token, (x, y) in zip(tokens, places, strict=True):
         bold = token in named
         text = axes.annotate(

@@ -82,6 +82,7 @@ def plot_gradient_norm(
     drawable = np.isfinite(values) & (values > 0)
     with quiet_matplotlib():
         from matplotlib import figure as mpl
+        from matplotlib.ticker import LogFormatter
 
         figure = mpl.Figure(figsize=(7, 3.5), layout="constrained")
         axes = figure.subplots()
@@ -91,6 +92,8 @@ def plot_gradient_norm(
             axes.axhline(clip, linestyle="--", color=VERMILION, label="clipped above")
             axes.legend(frameon=False)
         axes.set_yscale("log")
+        for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            formatted(LogFormatter(minor_thresholds=(2, 0.5)))  # 0.6, and not 6 x 10^-1
         axes.set_xlabel("training step")
         axes.set_ylabel("gradient norm")
         tidy(axes)
@@ -118,4 +121,4 @@ def sentence_about(steps: np.ndarray, values: np.ndarray, drawable: np.ndarray, 
             count = int(which.sum())
             be = "was" if count == 1 else "were"
             parts.append(f"{count} {be} {what}, first at step {steps[which][0]}, and cannot be drawn")
-    return f"From step {steps[0]} to {steps[-1]} {'; '.join(parts)}."
+    return f"From step {steps[0]} to {steps[-1]}, {'; '.join(parts)}."

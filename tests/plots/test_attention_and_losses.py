@@ -3,7 +3,6 @@
 import struct
 import subprocess
 import sys
-import warnings
 import zlib
 
 import numpy as np
@@ -16,13 +15,6 @@ HISTORY = [
     {"epoch": 2.0, "train_loss": 1.0, "dev_loss": 1.25, "dev_error_rate": 0.2},
     {"epoch": 3.0, "train_loss": 0.5, "dev_loss": 1.5, "dev_error_rate": 0.3},
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def test_history_draws_every_evaluation_and_names_the_best():
