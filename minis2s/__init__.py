@@ -53,7 +53,16 @@ if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happen
     )
     from minis2s.op import Op
     from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
-    from minis2s.plots import plot_attention, plot_history
+    from minis2s.plots import (
+        gate_activations,
+        nearest_tokens,
+        plot_attention,
+        plot_confusion,
+        plot_embeddings,
+        plot_gates,
+        plot_gradient_norm,
+        plot_history,
+    )
     from minis2s.trace import Tape, load_tape
     from minis2s.train.checkpoint import load_checkpoint, save_checkpoint
     from minis2s.train.config import TrainConfig
@@ -75,7 +84,8 @@ HOMES = {
     "nn": "GRU LSTM RNN Attention Bidirectional Dropout Embedding Layer Linear Parameter Stack",
     "op": "Op",
     "optim": "SGD Adam AdamW clip_global_norm",
-    "plots": "plot_attention plot_history",
+    "plots": """gate_activations nearest_tokens plot_attention plot_confusion plot_embeddings plot_gates
+        plot_gradient_norm plot_history""",
     "trace": "Tape load_tape",
     "train.checkpoint": "load_checkpoint save_checkpoint",
     "train.config": "TrainConfig",
@@ -143,6 +153,7 @@ __all__ = [
     "encode_pairs",
     "exact_search",
     "functional",
+    "gate_activations",
     "gradcheck",
     "greedy",
     "load_checkpoint",
@@ -152,9 +163,14 @@ __all__ = [
     "make_batches",
     "merge_sources",
     "models",
+    "nearest_tokens",
     "nn",
     "optim",
     "plot_attention",
+    "plot_confusion",
+    "plot_embeddings",
+    "plot_gates",
+    "plot_gradient_norm",
     "plot_history",
     "properties",
     "read_aligned",
