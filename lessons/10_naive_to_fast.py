@@ -117,7 +117,7 @@ def seconds(function, inputs, calls, clock=time.thread_time):
 ladder = {}  # of each rung its ratio
 
 
-def rung(name, slow, fast, make, bound=1e-12, turns=9, clock=time.thread_time):
+def rung(name, slow, fast, make, bound=1e-12, turns=15, clock=time.thread_time):
     """Assert that fast gives the numbers of slow, in float64; then measure both in turns, in float32."""
     found, expected = fast(*make(np.float64)), slow(*make(np.float64))
     error = difference(found, expected)
@@ -311,10 +311,10 @@ axes.set_xlabel("sentences in the batch, B")
 axes.set_ylabel("times as fast")
 
 # %% [markdown] lang="en"
-# The fewer sentences a step has, the more is won by multiplying all steps at once.
+# With few sentences in a step much is won by multiplying all steps at once, with many of them little.
 
 # %% [markdown] lang="zh"
-# 每一步的句子越少，所有时间步一次乘完就赢得越多。
+# 每一步的句子少时，所有时间步一次乘完赢得很多；句子多时，赢得很少。
 
 # %% [markdown] lang="en"
 # ## 4. Rung 2: the gates side by side, and block by block
@@ -685,8 +685,9 @@ rung("few symbols looked up", embed_then_multiply, multiply_then_look_up,
 #
 # With many words the gradient of the table is a sum by id: $dE_v = \sum_{n: ids_n = v} dx_n$. The line that
 # everybody writes first is wrong. `dE[ids] += dx` reads, adds and writes, and of equal ids only the last
-# one is kept. `np.add.at` is right, and slow: it goes from row to row. So sort the ids: equal ones then
-# stand side by side, and `np.add.reduceat` sums each stretch in one pass.
+# one is kept. `np.add.at` is right, but goes from row to row, which older versions of NumPy did very
+# slowly. So sort the ids: equal ones then stand side by side, and `np.add.reduceat` sums each stretch in
+# one pass.
 
 # %% [markdown] lang="zh"
 # 词表 V = 8000 时就不划算了：表的行数比一批的词元还多。对嵌入做 dropout 时也不行：两个相同的词元会有不同的行。
@@ -695,7 +696,7 @@ rung("few symbols looked up", embed_then_multiply, multiply_then_look_up,
 # ## 10. 第 7 级：先排序，再求嵌入的梯度
 #
 # 词多的时候，嵌入表的梯度要按 id 求和：$dE_v = \sum_{n: ids_n = v} dx_n$。大家最先写下的那一行是错的：
-# `dE[ids] += dx` 先读、再加、再写，相同的 id 只留下最后一个。`np.add.at` 是对的，但是慢，它逐行地加。
+# `dE[ids] += dx` 先读、再加、再写，相同的 id 只留下最后一个。`np.add.at` 是对的，但它逐行地加，旧版 NumPy 加得很慢。
 # 所以先把 id 排序：相同的 id 挨在一起，`np.add.reduceat` 一遍就把每一段加好。
 
 # %%
@@ -928,7 +929,7 @@ bars = axes.barh(names, [ladder[name] for name in names], color="0.6")
 axes.bar_label(bars, [f"{ladder[name]:.1f}" for name in names], padding=3)
 axes.axvline(1, color="black", linestyle=":")
 axes.set_xscale("log")
-axes.set_xlabel("times as fast as the code that it replaces, on this machine, just now")
+axes.set_xlabel("times as fast as what it replaces")
 
 assert len(ladder) == 14
 print(f"evidence: {len(ladder)} rungs, each equal to what it replaces within its bound")
