@@ -1,4 +1,4 @@
-"""The search's tree: its paths are the hypotheses, its sums their log-probabilities, its kept nodes the beam."""
+"""The search's tree: its paths are the hypotheses, its sums their log-probabilities."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What-ifs: equal to an independent computation with the engine's own passes on a model changed accordingly."""
+"""What-ifs: equal to the engine's own passes on a model that is changed accordingly."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_pin_a_candidate(traced, cell, gate, number):
 
 
 def by_hand(step, at: int, *, state=None, weights=None) -> float:
-    """The loss over the decoder's own `start` and `step`, with something done before step `at` or to the weights at it.
+    """The loss over the decoder's own steps, with something done before step `at`, or to the weights at it.
 
     state: a function of the DecoderState before that step; weights: of the model, undone after that step.
     """
