@@ -96,7 +96,7 @@ def best_text(nodes: list[BeamNode]) -> list[int]:
 
 
 def step_of_texts(texts: list[list[int]]) -> dict[str, Array]:
-    """Texts (EOS included) as what a step that learns them reads: tgt_in, tgt_out, tgt_mask, fed, (T, B) each."""
+    """Texts (EOS included) as the tgt_in, tgt_out, tgt_mask and fed (T, B) of a step that learns them."""
     T = max(1, *(len(text) for text in texts))
     out = np.full((T, len(texts)), PAD, dtype=np.int64)
     for b, text in enumerate(texts):

@@ -33,7 +33,7 @@ class Tape:
         LAYER/forward/NAME          (T or S, B, H)  the lines of the cell: x, h_prev, z_i, i, ..., h
         LAYER/backward/dNAME        (T or S, B, H)  their gradients; dh and dc are of the state after the step
         LAYER/parts/h/EDGE          (T or S, B, H)  dh by the edge through which it came; c likewise
-        attention/forward/...       query, scores, weights (T, B, S), context (T, B, M); keys, values (S, B, M)
+        attention/forward/...       query, scores, weights (T, B, S), context (T, B, M), keys, values
         readout/forward/...         joined (T, B, M + H), mixed, attentional (T, B, H)
         output/forward/...          logits, probs (T, B, V);  loss/forward/surprise (T, B), in nats
         gradients/PATH              of every weight, by its path in the model
@@ -74,8 +74,8 @@ class Tape:
         run, said = replay.forward(self.record), self.record.loss
         if said is not None and not np.isclose(run.loss, said, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise UserError(
-                f"the step, taken again, has the loss {run.loss:.6g}, but the model said {said:.6g}: something "
-                "in it is not the engine's own (a subclass, a method in another's place), and cannot be traced"
+                f"the step, taken again, has the loss {run.loss:.6g}, but the model said {said:.6g}: "
+                "something in it is not the engine's own, such as a method in another's place"
             )
         return run
 
@@ -179,7 +179,7 @@ class Tape:
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the tape as one .npz file, whole or not at all: the record, and all arrays for other programs.
+        """Write the tape as one .npz file, whole or not at all: the record, and all arrays for others.
 
         Raises UserError when the file cannot be written.
         """
