@@ -265,6 +265,6 @@ def load_tape(path: str | Path) -> Tape:
         if meta["trees"] is not None:
             tape._trees = [[BeamNode(*node) for node in tree] for tree in meta["trees"]]
         tape.forward  # noqa: B018  it must be possible to take the step again
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, StopIteration) as error:
         raise UserError(f"{path} is a damaged tape ({error}); use another") from error
     return tape
