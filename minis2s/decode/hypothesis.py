@@ -42,7 +42,7 @@ class Hypothesis(NamedTuple):
 
 
 class SearchStep(NamedTuple):
-    """One step of a search, for those who look on: b sentences, each with k rows and m continuations of each row."""
+    """One step of a search, for those who look on: b sentences, k rows of each, m continuations of each row."""
 
     number: int  # 0 for the first
     sentences: np.ndarray  # (b,)      which sentences are not done; their rows lie side by side

@@ -25,7 +25,7 @@ class BeamNode(NamedTuple):
 
 
 class SearchLog:
-    """Notes the steps of one `beam_search`, `greedy` or `sample`, as they call the model's `on_search_step`."""
+    """Notes the steps of one search, as they are told to the model's `on_search_step`."""
 
     def __init__(self):
         self.model: tuple = ()
@@ -73,7 +73,7 @@ class SearchLog:
 
 
 def best_node(nodes: list[BeamNode]) -> BeamNode:
-    """Where the best text ends: the finished node of the best score, or without any the best one that was cut."""
+    """Where the best text ends: the finished node of the best score, or else the best that was cut."""
     ends = [node for node in nodes if node.finished]
     if not ends:
         last = max(node.step for node in nodes)
@@ -96,7 +96,7 @@ def best_text(nodes: list[BeamNode]) -> list[int]:
 
 
 def step_of_texts(texts: list[list[int]]) -> dict[str, Array]:
-    """Texts (EOS included) as tgt_in, tgt_out, tgt_mask and fed, (T, B) each: what a step that learns them reads."""
+    """Texts (EOS included) as the tgt_in, tgt_out, tgt_mask and fed (T, B) of a step that learns them."""
     T = max(1, *(len(text) for text in texts))
     out = np.full((T, len(texts)), PAD, dtype=np.int64)
     for b, text in enumerate(texts):

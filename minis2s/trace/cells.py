@@ -72,7 +72,7 @@ def gated(parts: Parts, real: Array | None) -> Parts:
 
 
 def handed_on(before: Parts, parts: Parts, real: Array | None) -> None:
-    """Where a step is padding the state was handed on, so each part of its gradient is, under its own name."""
+    """Where a step is padding the state was handed on: so is each part of its gradient, under its name."""
     if real is not None and not real.all():
         for name, value in parts.items():
             add_part(before, name, np.where(real, 0, value))
@@ -97,7 +97,7 @@ def rnn_forward(x: Array, state: tuple[Array, ...], weights, mask: Array | None,
 
 
 def rnn_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | None, options):
-    """Gradient of the state after the step, in parts -> (arrays by name, parts, dx, of the state before, dweights)."""
+    """Gradient of the state after it, in parts -> (arrays, parts, dx, of the state before, dweights)."""
     Wx, Wh, _ = weights
     x, h_prev, h = step["x"], step["h_prev"], step["h"]
     real = None if mask is None else mask[:, None]
@@ -154,7 +154,7 @@ def lstm_forward(x: Array, state: tuple[Array, ...], weights, mask: Array | None
 
 
 def lstm_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | None, options):
-    """Gradient of the state after the step, in parts -> (arrays by name, parts, dx, of the state before, dweights).
+    """Gradient of the state after it, in parts -> (arrays, parts, dx, of the state before, dweights).
 
     The parts of dc that come back are those that came, and "own h": what the state's own h sends to c.
     """
@@ -256,7 +256,7 @@ def gru_forward(
 
 
 def gru_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | None, reset_after: bool):
-    """Gradient of the state after the step, in parts -> (arrays by name, parts, dx, of the state before, dweights)."""
+    """Gradient of the state after it, in parts -> (arrays, parts, dx, of the state before, dweights)."""
     Wx, Wh, _, _ = weights
     h_prev, r, u, n = (step[name] for name in ("h_prev", "r", "u", "n"))
     H = h_prev.shape[1]

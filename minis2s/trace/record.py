@@ -126,7 +126,7 @@ def spec_of(model: Seq2Seq) -> Spec:
     def add(layer, part: str, level: int, path: str, suffix: str = "", backwards: bool = False):
         if type(layer) not in kinds or not layer.is_plain:
             raise UserError(
-                f"the trace writes out the equations of the engine's own RNN, LSTM and GRU; {path} has others "
+                f"the trace writes out the lines of the engine's own RNN, LSTM and GRU; {path} has others "
                 f"({type(layer).__name__}, {getattr(getattr(layer, 'op', None), 'name', 'no operation')})"
             )
         reset = layer.reset_after if isinstance(layer, GRU) else True

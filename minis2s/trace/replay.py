@@ -79,7 +79,7 @@ class Forward:
 
 
 def masked(x: Array, record: Record, place: str, t: int | None = None) -> Array:
-    """Dropout with the recorded mask, and its backward, which is the same product; x itself where none was drawn."""
+    """Dropout with the recorded mask (x itself where none was drawn); backward is the same product."""
     if place not in record.keep:
         return x
     keep = record.keep[place] if t is None else record.keep[place][t]

@@ -47,7 +47,7 @@ def counts(record: Record) -> Array:
 
 
 def backward(run: Forward, weight: Array | None = None) -> Backward:
-    """The gradients of sum over tokens of weight * surprise; weight (T, B), by default that of the loss itself."""
+    """The gradients of sum over tokens of weight * surprise; weight (T, B), by default that of the loss."""
     return _Backward(run, counts(run.record) if weight is None else weight).run()
 
 
@@ -168,7 +168,7 @@ class _Backward:
         return np.stack(dattentional), dfirst
 
     def _look_backward(self, t: int, dcontexts: dict[str, Array]) -> dict[str, Array]:
-        """dcontext (B, M) of target step t, in parts -> dquery (B, H) in the same parts; adds to dmemory, dkeys."""
+        """dcontext (B, M) of step t, in parts -> dquery (B, H) in the same parts; adds to dmemory, dkeys."""
         look = self.fw.attended[t]
         score_cache, softmax_cache, sum_cache = look.caches
         op = SCORES[self.spec.attention]
@@ -233,7 +233,7 @@ class _Backward:
 
 
 def stacked(steps: list[dict[str, Array]]) -> dict[str, Array]:
-    """Per position arrays (B, X) by name -> arrays (T, B, X) by name; an edge that is not there at a position is 0."""
+    """Per position arrays (B, X) by name -> (T, B, X) by name; an edge that is not there is 0."""
     names = list(dict.fromkeys(name for step in steps for name in step))
     out = {}
     for name in names:

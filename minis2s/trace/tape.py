@@ -31,9 +31,9 @@ class Tape:
     of a layer that reads from right to left the time is that of the sentence all the same.
 
         LAYER/forward/NAME          (T or S, B, H)  the lines of the cell: x, h_prev, z_i, i, ..., h
-        LAYER/backward/dNAME        (T or S, B, H)  their gradients; dh and dc are those of the state after the step
+        LAYER/backward/dNAME        (T or S, B, H)  their gradients; dh and dc are of the state after the step
         LAYER/parts/h/EDGE          (T or S, B, H)  dh by the edge through which it came; c likewise
-        attention/forward/...       query, scores, weights (T, B, S), context (T, B, M), keys, values (S, B, .)
+        attention/forward/...       query, scores, weights (T, B, S), context (T, B, M), keys, values
         readout/forward/...         joined (T, B, M + H), mixed, attentional (T, B, H)
         output/forward/...          logits, probs (T, B, V);  loss/forward/surprise (T, B), in nats
         gradients/PATH              of every weight, by its path in the model
@@ -74,8 +74,8 @@ class Tape:
         run, said = replay.forward(self.record), self.record.loss
         if said is not None and not np.isclose(run.loss, said, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise UserError(
-                f"the step, taken again, has the loss {run.loss:.6g}, but the model said {said:.6g}: something in "
-                "it is not the engine's own (a subclass, a method in another's place), and cannot be traced"
+                f"the step, taken again, has the loss {run.loss:.6g}, but the model said {said:.6g}: "
+                "something in it is not the engine's own, such as a method in another's place"
             )
         return run
 
@@ -96,7 +96,7 @@ class Tape:
 
     @property
     def gradients(self) -> dict[str, np.ndarray]:
-        """The gradient of every weight by its path; two layers that share one have each their own share of it."""
+        """The gradient of every weight by its path; of two layers that share one, each has its own part."""
         return self.backward.gradients
 
     @cached_property
@@ -179,7 +179,7 @@ class Tape:
     # -- files ------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the tape as one .npz file, whole or not at all: the record and, for other programs, all arrays.
+        """Write the tape as one .npz file, whole or not at all: the record, and all arrays for others.
 
         Raises UserError when the file cannot be written.
         """
@@ -218,23 +218,24 @@ class Tape:
     def save_html(
         self, path: str | Path, row: int = 0, *, source=None, target=None, title: str | None = None
     ) -> None:
-        """Write the page as one HTML file that needs nothing else. Raises UserError when that is impossible."""
+        """Write the page as one HTML file that needs nothing else. Raises UserError when that fails."""
         write_text(path, self.html(row, source=source, target=target, title=title))
 
     def show(self, row: int = 0, *, source=None, target=None, title: str | None = None) -> "Shown":
-        """The page as an object that a notebook displays."""
-        return Shown(self.html(row, source=source, target=target, title=title))
+        """The page as an object that a notebook displays, in a frame of its own."""
+        from minis2s.trace.html import notebook_html
+
+        return Shown(notebook_html(self.page(row, source=source, target=target, title=title)))
 
 
 class Shown:
-    """A page for a notebook: it stands in a frame of its own, so that the styles do not meet."""
+    """HTML that a notebook displays when it is the value of a cell."""
 
     def __init__(self, html: str):
         self.html = html
 
     def _repr_html_(self) -> str:
-        text = self.html.replace("&", "&amp;").replace('"', "&quot;")
-        return f'<iframe srcdoc="{text}" style="width: 100%; height: 720px; border: 0"></iframe>'
+        return self.html
 
 
 def load_tape(path: str | Path) -> Tape:
@@ -264,6 +265,6 @@ def load_tape(path: str | Path) -> Tape:
         if meta["trees"] is not None:
             tape._trees = [[BeamNode(*node) for node in tree] for tree in meta["trees"]]
         tape.forward  # noqa: B018  it must be possible to take the step again
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, StopIteration) as error:
         raise UserError(f"{path} is a damaged tape ({error}); use another") from error
     return tape

@@ -1,11 +1,11 @@
-"""The search's tree: its paths are the hypotheses, its sums their log-probabilities, its kept nodes the beam."""
+"""The search's tree: its paths are the hypotheses, its sums their log-probabilities."""
 
 import numpy as np
 import pytest
 
 import minis2s
 from minis2s import BOS, EOS, ModelConfig, UserError, beam_search, exact_search, greedy, sample
-from minis2s.trace.beam_tree import best_node, path_to
+from minis2s.trace.beam_tree import BeamNode, best_node, path_to
 
 CONFIG = ModelConfig("lstm", 1, True, 5, 6, "general")
 
@@ -131,3 +131,22 @@ def test_a_search_that_tells_no_steps_leaves_the_tape_empty(make_model, some_bat
         exact_search(model, batch.src, batch.src_mask, max_length=2)
     with pytest.raises(UserError, match="empty"):
         tape.loss  # noqa: B018
+
+
+def test_the_best_text_is_that_of_the_best_score():
+    """The longer text is less probable, but wins after the length penalty; what was cut comes last."""
+    root = BeamNode(0, -1, BOS, 0.0, 0.0, 0.0, -1, True, False)
+    short = BeamNode(1, 0, EOS, -1.0, -1.0, -1.0, 0, True, True)
+    word = BeamNode(2, 0, 5, -0.5, -0.5, -0.5, 0, True, False)
+    long = BeamNode(3, 2, EOS, -0.7, -1.2, -0.9, 1, True, True)
+    cut = BeamNode(4, 2, 6, -0.1, -0.6, -0.4, 1, True, False)
+    thrown = BeamNode(5, 2, 7, -0.05, -0.55, -0.3, 1, False, False)
+    assert best_node([root, short, word, long, cut, thrown]) is long
+    assert best_node([root, short, word, long._replace(score=-1.0)]) is short  # equal scores: the shorter
+    unfinished = [
+        root,
+        short._replace(finished=False, kept=False),
+        word,
+        long._replace(finished=False, kept=False),
+    ]
+    assert best_node([*unfinished, cut, thrown]) is cut

@@ -1,4 +1,4 @@
-"""Itemised gradients: the parts sum to the real gradient of every loss term, and each edge brings what it should.
+"""Itemised gradients: the parts sum to the real gradient of every loss term, each edge brings its own.
 
 The real gradients are the engine's own, of a loss that counts one target step: seen as they pass through
 `step_backward` of the decoder's layers and, with the step-by-step versions of functional.naive in the
@@ -32,7 +32,7 @@ def longest(batch) -> int:
 
 
 def engine_states(monkeypatch, model, batch, row: int, step: int | None, seed: int = 3):
-    """Gradients of the states of one sentence by (layer, t), each (dh, dc or nothing), from the engine's passes.
+    """Gradients of one sentence's states by (layer, t), each [dh] or [dh, dc], from the engine's passes.
 
     The loss counts that sentence's term at `step` alone, or all its terms; dropout is that of `seed`.
     """
@@ -138,7 +138,7 @@ def test_a_term_does_not_reach_later_decoder_states(traced):
 
 
 def test_memory_and_bridge_edges_are_what_the_decoder_sends_back(traced):
-    """The engine's decoder gives back two things: the gradient of the memory, and that of its initial states."""
+    """The engine's decoder gives back the gradient of the memory, and that of its initial states."""
     step = traced(ModelConfig("lstm", 1, False, 5, 6, "general"), reduction="sum", dloss=1.0)
     model, batch, row, s = step.model, step.batch, 1, 1
     mask = np.zeros_like(batch.tgt_mask)
@@ -216,7 +216,7 @@ def test_recurrent_and_carry_edges_from_the_next_step(traced, cell):
 
 
 def test_input_feeding_edge_is_what_is_missing_without_it(traced):
-    """In all copies of a loss term that lies later, h sends to the fed state what the next step asked of it."""
+    """For a later loss term, h receives through the fed state what the next step asked of that."""
     step = traced(
         ModelConfig("lstm", 1, False, 5, 6, "general", input_feeding=True), reduction="sum", dloss=1.0
     )

@@ -187,12 +187,12 @@ def test_rounding():
 
 def test_the_html_is_made_from_the_page(traced, tmp_path, monkeypatch):
     stand_in = ModuleType("minis2s.trace.html")
-    stand_in.page_html = lambda page: f'<p>{page["title"]} "&" ü</p>'
+    stand_in.page_html = lambda page: f"<p>{page['title']} ü</p>"
+    stand_in.notebook_html = lambda page: f"<i>{page['title']} {page['row']}</i>"
     monkeypatch.setitem(sys.modules, "minis2s.trace.html", stand_in)
     tape = traced(ModelConfig("lstm", 1, False, 5, 6)).tape
     tape.save_html(tmp_path / "page.html", 0, title="T")
-    assert (tmp_path / "page.html").read_text(encoding="utf-8") == '<p>T "&" ü</p>'
-    shown = tape.show(0, title="T")._repr_html_()
-    assert shown.startswith('<iframe srcdoc="<p>T &quot;&amp;&quot; ü</p>"')
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "<p>T ü</p>"
+    assert tape.show(2, title="T")._repr_html_() == "<i>T 2</i>"
     with pytest.raises(UserError, match="does not exist"):
         tape.save_html(tmp_path / "no" / "page.html")

@@ -70,7 +70,7 @@ def test_reset_before(traced, layers):
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_batches_that_the_engine_takes_without_the_padding_and_by_look_up(traced, cell, dropout):
-    """Large ragged ones: rows that have ended are left out, few symbols are looked up, the readout is packed."""
+    """Rows that have ended are left out, few symbols are looked up, the readout is packed."""
     step = traced(ModelConfig(cell, 2, True, 12, 6, dropout=dropout), sentences=64, longest=20)
     assert step.cache.model.decoder.real is not None
     assert difference(step) < 1e-10

@@ -1,4 +1,4 @@
-"""The trace around a step: it changes nothing, holds one step, gives everything back, and can be kept in a file."""
+"""The trace around a step: it changes nothing, holds one step, gives all back, and can be kept in a file."""
 
 import json
 import zipfile

@@ -1,8 +1,9 @@
-"""What-ifs: equal to an independent computation with the engine's own passes on a model changed accordingly."""
+"""What-ifs: equal to the engine's own passes on a model that is changed accordingly."""
 
 import numpy as np
 import pytest
 
+import minis2s
 from minis2s import ModelConfig
 from minis2s import functional as F
 from minis2s.models.decoder import DecoderState
@@ -80,7 +81,7 @@ def test_pin_a_candidate(traced, cell, gate, number):
 
 
 def by_hand(step, at: int, *, state=None, weights=None) -> float:
-    """The loss over the decoder's own `start` and `step`, with something done before step `at` or to the weights at it.
+    """The loss over the decoder's own steps, with something done before step `at`, or to the weights at it.
 
     state: a function of the DecoderState before that step; weights: of the model, undone after that step.
     """
@@ -341,3 +342,17 @@ def test_what_is_no_change(traced):
 def test_plain_model_has_no_attention_row(traced):
     with pytest.raises(ValueError, match="no attention"):
         changed(traced, ModelConfig("rnn", 1, False, 5, 6, "none")).tape.what_if(AttentionRow(0, [1.0]))
+
+
+def test_the_models_own_tokens_are_never_padding(make_model, some_batch):
+    """Where PAD and BOS are the most probable, the next best token goes in, as in the engine."""
+    model, batch = make_model(LSTM), some_batch(8)
+    model.decoder.output.b.data[:2] += 5
+    with minis2s.trace(model) as tape:
+        model.loss(batch, teacher_forcing=0.3, rng=np.random.default_rng(0))
+    result = tape.what_if(Cut("attention"))
+    assert result.forward.probs.argmax(axis=-1).max() < 2
+    assert result.best.min() >= 2
+    model.decoder.combine.W.data[:6] = 0
+    _, cache = model.loss(batch, coins=tape.record.coins)
+    np.testing.assert_array_equal(result.forward.fed, cache.model.decoder.fed)
