@@ -380,14 +380,16 @@ print("training pairs of these lengths:", in_training)
 # %% [markdown] lang="en"
 # Short numerals should be the easy ones! But the training pairs have few of them: two thirds of all numbers
 # below 4000 have seven letters or more. The model does not know that a numeral is made of digits. It knows
-# what it has often seen. This is what you look for: a kind of input that is rare in training.
+# what it has often seen. This is what you look for: a kind of input that is rare in training. (The longest
+# are rare as well. Are they worse than the middle ones, too, and is their error bar short enough to say
+# so?)
 #
 # Does the model at least know when it does not know? Compare the probability that it gave to its own right
 # and wrong answers.
 
 # %% [markdown] lang="zh"
 # 短的本该容易才对！可是训练集里短的很少：4000 以下的数有三分之二是七个字母以上。模型并不知道数字是一位一位组成的，
-# 它只熟悉常见的样子。要找的就是这个：训练中少见的那一类输入。
+# 它只熟悉常见的样子。要找的就是这个：训练中少见的那一类输入。（最长的也少见。它们是否也比中间的差？误差线够短、足以这么说吗？）
 #
 # 那么模型至少知道自己没把握吗？比较它给自己的正确答案和错误答案的概率。
 
