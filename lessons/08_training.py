@@ -349,8 +349,8 @@ print(inspect.getsource(Adam.update))
 # ### Which one trains better?
 #
 # A comparison is fair only if each gets a learning rate that suits it. So each gets three, and we look at its
-# best. If the best is the middle one of the three, a better one further out is unlikely. The number is the mean
-# loss of the last 20 of 120 steps.
+# best. If the best is the middle one of the three, a better one further out is unlikely. The number is
+# the mean loss of the last 20 of 120 steps.
 
 # %% [markdown] lang="zh"
 # ### 哪一个训练得更好？
@@ -390,8 +390,8 @@ for name, make, rates in (
 for name, (end, lr) in best.items():
     print(f"{name:9s} best learning rate {lr:<5g} loss at the end {end:.2f}")
 assert best["Adam"][0] < best["momentum"][0] - 0.1 < best["SGD"][0] - 0.2
-print("evidence: the best rate is the middle one of each; Adam ends by over 0.1 nats per token below momentum, "
-      "momentum by over 0.1 below plain SGD")  # fmt: skip
+print("evidence: the best rate is the middle one of each; Adam ends by over 0.1 nats per token below "
+      "momentum, momentum by over 0.1 below plain SGD")  # fmt: skip
 
 # %%
 figure, sentence = plot_gradient_norm(norms_of["Adam"], clip=0.5)
