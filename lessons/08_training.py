@@ -257,10 +257,11 @@ print(f"evidence: after 60 steps SGD is still {left['SGD']:.1f} > 2 away along t
       f"the others {left['momentum']:.2f} and {left['Adam']:.2f} < 2")  # fmt: skip
 
 # %% [markdown] lang="en"
-# SGD zigzags across the valley and creeps along it, while momentum and Adam come down along its floor.
+# After 60 steps SGD, which zigzags and then creeps, has come two thirds of the way along the valley, while
+# momentum and Adam, which swing as well, are close to its lowest point.
 
 # %% [markdown] lang="zh"
-# SGD 在山谷两侧来回折返、沿谷底缓慢爬行，而动量法和 Adam 沿着谷底很快下来。
+# 60 步之后，先折返、后爬行的 SGD 沿山谷只走了三分之二，而同样会摆动的动量法和 Adam 已经接近最低点。
 
 # %% [markdown] lang="en"
 # ### AdamW: decay that is not divided
