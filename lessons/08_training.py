@@ -929,17 +929,17 @@ axes.set_ylabel("share of wrong tokens, its own fed")
 axes.legend(frameon=False)
 
 change = {task: found[1] - found[0] for task, found in free.items()}
-assert (change["sorted"] < 0).all() and (change["backwards"] > 0).all()
+assert change["sorted"].mean() < 0 and (change["backwards"] > 0.05).all()
 for task, found in change.items():
     print(f"{task:10s} change of the share of wrong tokens, seed by seed: {np.round(found, 3)}")
-print("evidence: sorting makes fewer mistakes for all three seeds, writing backwards more for all three")
+print("evidence: sorting makes fewer mistakes in the mean (below 0), backwards more for each seed (over 0.05)")
 
 # %% [markdown] lang="en"
-# Each line is one seed: with scheduled sampling the sorting gets better, and the writing backwards gets
-# worse.
+# Each line is one seed: with scheduled sampling the sorting gets a little better in the mean, and the writing
+# backwards gets much worse.
 
 # %% [markdown] lang="zh"
-# 每条线是一个种子：用计划采样后，排序变好了，倒写变差了。
+# 每条线是一个种子：用计划采样后，排序平均略有改善，倒写明显变差。
 
 # %% [markdown] lang="en"
 # We chose these two tasks because they disagree; that is what you should remember. In the order of the
