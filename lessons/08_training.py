@@ -257,10 +257,11 @@ print(f"evidence: after 60 steps SGD is still {left['SGD']:.1f} > 2 away along t
       f"the others {left['momentum']:.2f} and {left['Adam']:.2f} < 2")  # fmt: skip
 
 # %% [markdown] lang="en"
-# SGD zigzags across the valley and creeps along it, while momentum and Adam come down along its floor.
+# After 60 steps SGD, which zigzags and then creeps, has come two thirds of the way along the valley, while
+# momentum and Adam, which swing as well, are close to its lowest point.
 
 # %% [markdown] lang="zh"
-# SGD 在山谷两侧来回折返、沿谷底缓慢爬行，而动量法和 Adam 沿着谷底很快下来。
+# 60 步之后，先折返、后爬行的 SGD 沿山谷只走了三分之二，而同样会摆动的动量法和 Adam 已经接近最低点。
 
 # %% [markdown] lang="en"
 # ### AdamW: decay that is not divided
@@ -349,8 +350,8 @@ print(inspect.getsource(Adam.update))
 # ### Which one trains better?
 #
 # A comparison is fair only if each gets a learning rate that suits it. So each gets three, and we look at its
-# best. If the best is the middle one of the three, a better one further out is unlikely. The number is the mean
-# loss of the last 20 of 120 steps.
+# best. If the best is the middle one of the three, a better one further out is unlikely. The number is
+# the mean loss of the last 20 of 120 steps.
 
 # %% [markdown] lang="zh"
 # ### 哪一个训练得更好？
@@ -390,8 +391,8 @@ for name, make, rates in (
 for name, (end, lr) in best.items():
     print(f"{name:9s} best learning rate {lr:<5g} loss at the end {end:.2f}")
 assert best["Adam"][0] < best["momentum"][0] - 0.1 < best["SGD"][0] - 0.2
-print("evidence: the best rate is the middle one of each; Adam ends by over 0.1 nats per token below momentum, "
-      "momentum by over 0.1 below plain SGD")  # fmt: skip
+print("evidence: the best rate is the middle one of each; Adam ends by over 0.1 nats per token below "
+      "momentum, momentum by over 0.1 below plain SGD")  # fmt: skip
 
 # %%
 figure, sentence = plot_gradient_norm(norms_of["Adam"], clip=0.5)
@@ -928,17 +929,17 @@ axes.set_ylabel("share of wrong tokens, its own fed")
 axes.legend(frameon=False)
 
 change = {task: found[1] - found[0] for task, found in free.items()}
-assert (change["sorted"] < 0).all() and (change["backwards"] > 0).all()
+assert change["sorted"].mean() < 0 and (change["backwards"] > 0.05).all()
 for task, found in change.items():
     print(f"{task:10s} change of the share of wrong tokens, seed by seed: {np.round(found, 3)}")
-print("evidence: sorting makes fewer mistakes for all three seeds, writing backwards more for all three")
+print("evidence: sorting makes fewer mistakes in the mean (below 0), backwards more for each seed (over 0.05)")
 
 # %% [markdown] lang="en"
-# Each line is one seed: with scheduled sampling the sorting gets better, and the writing backwards gets
-# worse.
+# Each line is one seed: with scheduled sampling the sorting gets a little better in the mean, and the writing
+# backwards gets much worse.
 
 # %% [markdown] lang="zh"
-# 每条线是一个种子：用计划采样后，排序变好了，倒写变差了。
+# 每条线是一个种子：用计划采样后，排序平均略有改善，倒写明显变差。
 
 # %% [markdown] lang="en"
 # We chose these two tasks because they disagree; that is what you should remember. In the order of the
