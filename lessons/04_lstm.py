@@ -570,8 +570,8 @@ print(f"evidence: the last one names {right_share:.0%} > 85 % of 400 new symbols
 # 只有遗忘门打开的 LSTM 学会了，它的一个细胞状态的平均值在 100 步之后对每个符号仍然各不相同。
 
 # %% [markdown] lang="en"
-# The cell does not sit still, as one might expect: it drifts, in another way for each symbol. Training found a
-# way of its own to remember, and the gradient had to survive for that.
+# The cell does not sit still, as one might expect: it drifts, in another way for each symbol. Training found
+# a way of its own to remember, and the gradient had to survive for that.
 #
 # This is why the forget bias of a new LSTM starts above zero. In the first paper there was no forget gate at
 # all: f was always 1. Gers and others added it in 2000, since a memory that can never forget fills up. A bias
