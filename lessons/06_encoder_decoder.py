@@ -30,13 +30,11 @@
 # %% [markdown] lang="zh"
 # # 编码器与解码器
 #
-# 输入一段文本，输出另一段文本，两者长度不同。一个网络把第一段文本读成一个向量，另一个网络再从这个向量写出第二
-# 段文本。
+# 输入一段文本，输出另一段文本，两者长度不同。一个网络把第一段文本读成一个向量，另一个网络再从这个向量写出第二段文本。
 #
 # 文本可长可短，向量的大小却始终不变。**这要付出什么代价？又怎样消除这个代价？**
 #
-# 途中你会遇到这类模型都离不开的四样小东西：BOS、EOS、填充（padding）和掩码（mask）。它们看起来只是记账，你将
-# 逐一拿掉它们，并测量坏掉的是什么。
+# 途中你会遇到这类模型都离不开的四样小东西：BOS、EOS、填充（padding）和掩码（mask）。它们看起来只是记账，你将逐一拿掉它们，并测量坏掉的是什么。
 #
 # 你需要了解循环单元的一步及其反向传播（第 3 课）。注意力的原理在第 7 课讲，这里只把它打开或关上。
 
@@ -80,8 +78,8 @@
 # %% [markdown] lang="zh"
 # ## 1. 一对文本，手工计算
 #
-# 源序列是 $x_1 \dots x_S$，目标序列是 $y_1 \dots y_T$，都是代表词元的整数。模型给整个目标序列一个概率。按概率
-# 的链式法则，它是一个乘积，每个词元一个因子：
+# 源序列是 $x_1 \dots x_S$，目标序列是 $y_1 \dots y_T$，都是代表词元的整数。模型给整个目标序列一个概率。按概率的链式法则，它是一个乘积，
+# 每个词元一个因子：
 #
 # $$p(y \mid x) = \prod_{t=1}^{T} p(y_t \mid y_1 \dots y_{t-1}, x)$$
 #
@@ -107,8 +105,7 @@
 # | Wx, Wx' | (E, H) | Wo | (H, V') |
 # | Wh, Wh' | (H, H) | bo | (V',) |
 #
-# 解码器的输入总取正确的词元，哪怕模型自己会写出别的词元。这叫*教师强制*（teacher forcing，Williams 与 Zipser
-# 1989），第 5 节再谈。
+# 解码器的输入总取正确的词元，哪怕模型自己会写出别的词元。这叫*教师强制*（teacher forcing，Williams 与 Zipser 1989），第 5 节再谈。
 
 # %%
 import inspect
@@ -125,6 +122,7 @@ from minis2s import (
     Adam,
     Example,
     ModelConfig,
+    Pair,
     Seq2Seq,
     Translator,
     clip_global_norm,
@@ -166,8 +164,7 @@ def forward(source, target, encoder, decoder):
 # bridge.
 
 # %% [markdown] lang="zh"
-# 反向传播就是把前向过程从下往上读。梯度从解码器的最后一步走到第一步，穿过那个固定向量，再走过编码器。编码器能
-# 学到的一切，都要经过这一座桥。
+# 反向传播就是把前向过程从下往上读。梯度从解码器的最后一步走到第一步，穿过那个固定向量，再走过编码器。编码器能学到的一切，都要经过这一座桥。
 
 # %%
 def cell_backward(dh, token, h_prev, h, w, g):
@@ -212,8 +209,8 @@ def backward(dloss, cache):
 # %% [markdown] lang="zh"
 # ### 对吗？
 #
-# 先用自己的小检查：沿一个随机方向 $R$ 把所有权重移动一点点，比较损失的斜率与 $\sum dW \cdot R$。再用
-# `gradcheck` 检查每一个元素。所用的词很短，而且有一个字母出现两次：它那一行的梯度必须累加。
+# 先用自己的小检查：沿一个随机方向 $R$ 把所有权重移动一点点，比较损失的斜率与 $\sum dW \cdot R$。再用 `gradcheck` 检查每一个元素。所用的词很短，
+# 而且有一个字母出现两次：它那一行的梯度必须累加。
 
 # %%
 V, E, H = 8, 3, 4
@@ -273,8 +270,7 @@ print(f"evidence: all 10 gradients are right; the largest relative error {worst:
 # %% [markdown] lang="zh"
 # ## 2. 引擎里的同一个模型
 #
-# `Seq2Seq` 由同样的部件组成。取普通的 tanh 单元、单向、不用注意力，它给出的数必须与我们的完全相同。我们把自己
-# 的权重放进去。
+# `Seq2Seq` 由同样的部件组成。取普通的 tanh 单元、单向、不用注意力，它给出的数必须与我们的完全相同。我们把自己的权重放进去。
 
 # %%
 plain = ModelConfig(cell="rnn", embed=E, hidden=H, bidirectional=False, attention="none")
@@ -300,9 +296,8 @@ print(f"evidence: loss {loss:.6f} in both, and all gradients equal: relative dif
 # `memory`, `values` and `keys` belong to attention.
 
 # %% [markdown] lang="zh"
-# 下面是引擎自己的代码。`start` 就是我们的前向过程在第一个目标词元之前所做的事；`backward_out` 就是我们的反向
-# 过程：解码器、桥、编码器。桥（bridge）负责把最后的状态交过去。`memory`、`values`、`keys` 这几个词属于注意
-# 力。
+# 下面是引擎自己的代码。`start` 就是我们的前向过程在第一个目标词元之前所做的事；`backward_out` 就是我们的反向过程：解码器、桥、编码器。桥（bridge）
+# 负责把最后的状态交过去。`memory`、`values`、`keys` 这几个词属于注意力。
 
 # %% tags=["engine-source"]
 print(inspect.getsource(Seq2Seq.start))
@@ -326,8 +321,7 @@ print(inspect.getsource(Seq2Seq.backward_out))
 # %% [markdown] lang="zh"
 # ## 3. 许多句子并排
 #
-# 一次算一句太慢。所以把 B 个句子放进一个数组，每句一列，一行是一步。短的句子用 PAD 补齐。同样形状的掩码说明哪
-# 些位置是真实的：
+# 一次算一句太慢。所以把 B 个句子放进一个数组，每句一列，一行是一步。短的句子用 PAD 补齐。同样形状的掩码说明哪些位置是真实的：
 #
 # | 数组 | 形状 | 内容 |
 # |---|---|---|
@@ -372,16 +366,15 @@ print("evidence: tgt_in is tgt_out moved down by one step, with BOS on top; one 
 # %% [markdown] lang="zh"
 # ## 4. 瓶颈
 #
-# 任务：把 3 到 12 个随机字母组成的词倒着写出来。上下文里没有可猜的东西，字母要么记住了，要么没记住，所以这个
-# 任务测的是记忆。
+# 任务：把 3 到 12 个随机字母组成的词倒着写出来。上下文里没有可猜的东西，字母要么记住了，要么没记住，所以这个任务测的是记忆。
 #
 # 两个模型除注意力之外完全相同，看同样的批次，训练同样多步：
 #
 # * **none**：解码器得到的只有 $h_S$，共 H = 48 个数；
 # * **general**：每一步解码器还可以看编码器的全部状态，(S, H)。源序列越长，可看的也越多。
 #
-# 26 个字母里的一个带有 $\log_2 26 = 4.7$ 比特，12 个字母的词是 56 比特。48 个 32 位的数完全装得下。问题在于模
-# 型在给定的时间里能不能*学会*把它们装进去。
+# 26 个字母里的一个带有 $\log_2 26 = 4.7$ 比特，12 个字母的词是 56 比特。48 个 32 位的数完全装得下。
+# 问题在于模型在给定的时间里能不能*学会*把它们装进去。
 
 # %%
 def new_translator(attention, hidden):
@@ -449,20 +442,21 @@ plt.show()
 # 没有注意力时，正确的比例随长度下降；有注意力时，它始终接近 1。
 
 # %% [markdown] lang="en"
-# Is it that the vector has no room? No: trained longer, with more numbers, the plain model gets further. What
-# the picture shows is that packing a whole text into one vector is *hard to learn*: every letter has to
-# survive all the steps after it, and its gradient has to come back the same way. Attention gives each letter
-# a short way: from its own encoder state straight to the step that needs it. (Cho and others 2014 measured
-# this fall with the length for translation; Bahdanau and others 2015 removed it. Sutskever and others 2014
-# had fed the source *backwards*, so that its first words come close to where they are needed.)
+# Is it that the vector has no room? No: with more numbers and more steps the plain model gets further
+# (section 5 has a smaller one that was trained for less long). What the picture shows is that packing a whole
+# text into one vector is *hard to learn*: every letter has to survive all the steps after it, and its
+# gradient has to come back the same way. Attention gives each letter a short way: from its own encoder state
+# straight to the step that needs it. (Cho and others 2014 measured this fall with the length for translation;
+# Bahdanau and others 2015 removed it. Sutskever and others 2014 had fed the source *backwards*, so that its
+# first words come close to where they are needed.)
 #
 # Neither model has seen words of more than 12 letters. Does attention also work beyond?
 
 # %% [markdown] lang="zh"
-# 是向量装不下吗？不是：训练更久、数更多，普通模型也能走得更远。图中显示的是，把整段文本装进一个向量*很难学
-# 会*：每个字母都要熬过它之后的所有步，它的梯度也要原路返回。注意力给每个字母一条捷径：从它自己的编码器状态直
-# 接通到需要它的那一步。（Cho 等人 2014 在翻译上测到了这种随长度的下降，Bahdanau 等人 2015 消除了它。Sutskever
-# 等人 2014 则把源序列*倒着*输入，使开头的词离用到它们的地方更近。）
+# 是向量装不下吗？不是：数更多、训练更久，普通模型就走得更远（第 5 节里有一个更小、训练更短的）。图中显示的是，把整段文本装进一个向量*很难学会*：
+# 每个字母都要熬过它之后的所有步，它的梯度也要原路返回。注意力给每个字母一条捷径：从它自己的编码器状态直接通到需要它的那一步。
+# （Cho 等人 2014 在翻译上测到了这种随长度的下降，Bahdanau 等人 2015 消除了它。Sutskever 等人 2014 则把源序列*倒着*输入，
+# 使开头的词离用到它们的地方更近。）
 #
 # 两个模型都没见过超过 12 个字母的词。再长一些，注意力还管用吗？
 
@@ -473,7 +467,7 @@ letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 def random_words(length, count=100):
     words = ["".join(letters[rng.integers(26, size=length)]) for _ in range(count)]
-    return [type(test[0])(word, (word[::-1],)) for word in words]
+    return [Pair(word, (word[::-1],)) for word in words]
 
 
 beyond = {n: exactly_right(trained["general"], random_words(n)).mean() for n in (12, 13, 14, 16)}
@@ -503,9 +497,8 @@ print("evidence: four letters more than in training, and under 40 % are right, w
 #
 # 训练时解码器读入正确的前一个词元，使用时读入自己写的。这个差别有什么后果？
 #
-# 先说一个不必测量的事实：贪心解码写对整个目标序列，**当且仅当**在正确历史之下，每一步概率最大的都是正确词元。
-# 因为直到第一个错误为止，两种历史完全相同。差别在第一个错误*之后*才开始。所以就数那里：第一个错误之后的词元，
-# 给正确的历史有多少是对的，给模型自己的历史又有多少？
+# 先说一个不必测量的事实：贪心解码写对整个目标序列，**当且仅当**在正确历史之下，每一步概率最大的都是正确词元。因为直到第一个错误为止，
+# 两种历史完全相同。差别在第一个错误*之后*才开始。所以就数那里：第一个错误之后的词元，给正确的历史有多少是对的，给模型自己的历史又有多少？
 
 # %%
 def two_histories(translator, pairs):
@@ -541,9 +534,9 @@ print(
 # wins each.**
 
 # %% [markdown] lang="zh"
-# 模型在训练时从来碰不到自己的错误，这叫*暴露偏差*（exposure bias）。一个办法是有时给它自己写的词元，每一步掷
-# 一次硬币（*计划采样*，scheduled sampling，Bengio 等人 2015）。取极端情形，用错误很多的普通模型：从训练的第一
-# 步起，从不给正确词元。两个度量：给正确历史时的损失，以及给自己的历史时写对的词元。**先猜各是谁赢。**
+# 模型在训练时从来碰不到自己的错误，这叫*暴露偏差*（exposure bias）。一个办法是有时给它自己写的词元，每一步掷一次硬币（*计划采样*，
+# scheduled sampling，Bengio 等人 2015）。取极端情形，用错误很多的普通模型：从训练的第一步起，从不给正确词元。两个度量：给正确历史时的损失，
+# 以及给自己的历史时写对的词元。**先猜各是谁赢。**
 
 # %%
 loss_forced, tokens_free = {}, {}
@@ -553,28 +546,29 @@ for ratio in (1.0, 0.0):
     _, own_right, batch = two_histories(translator, test[:500])
     loss_forced[ratio] = float(translator.model.loss(batch)[0])
     tokens_free[ratio] = own_right[batch.tgt_mask].mean()
+    if ratio == 1:
+        smaller = (own_right | ~batch.tgt_mask).all(axis=0).mean()
     says = f"loss {loss_forced[ratio]:.2f}, with its own history {tokens_free[ratio]:.1%} right"
     print(f"teacher forcing {ratio}: {says}")
 assert loss_forced[1.0] < loss_forced[0.0] - 0.1
 assert tokens_free[1.0] < tokens_free[0.0] - 0.02
 print("evidence: each is better at the history that it was trained with, on the same 500 words")
+assert smaller < words_free.mean() - 0.1
+print(f"evidence: 32 numbers and 200 steps: {smaller:.1%} of the words; section 4: {words_free.mean():.1%}")
 
 # %% [markdown] lang="en"
 # So the question has two sides. Only teacher forcing trains what the loss of section 1 asks for: the
 # probability of the next token *given the right ones*. Fed with its own tokens, the model instead learns to
-# go on sensibly after mistakes, as its history often says little about the right text. (Where mistakes are
-# rare, as with attention here, there is little to choose.)
+# go on sensibly after mistakes, as its history often says little about the right text.
 #
 # Teacher forcing is the usual way for one more reason. All inputs are known beforehand, so products with them
 # can be made for all steps at once. A step that waits for the model's own token cannot do that.
 
 # %% [markdown] lang="zh"
-# 所以这个问题有两面。只有教师强制训练的才是第 1 节的损失所要求的：*给定正确词元*时下一个词元的概率。若喂给它
-# 自己的词元，它的历史常常与正确文本关系不大，模型学到的便是在出错之后也能合理地写下去。（错误很少时，例如这里
-# 有注意力的模型，两者相差无几。）
+# 所以这个问题有两面。只有教师强制训练的才是第 1 节的损失所要求的：*给定正确词元*时下一个词元的概率。若喂给它自己的词元，
+# 它的历史常常与正确文本关系不大，模型学到的便是在出错之后也能合理地写下去。
 #
-# 教师强制成为通常的做法还有一个原因：所有输入事先已知，与输入的乘法可以对所有时间步一次做完；要等模型自己的词
-# 元，就做不到。
+# 教师强制成为通常的做法还有一个原因：所有输入事先已知，与输入的乘法可以对所有时间步一次做完；要等模型自己的词元，就做不到。
 
 # %% [markdown] lang="en"
 # ## 6. What goes wrong without each
@@ -599,13 +593,11 @@ print("evidence: each is better at the history that it was trained with, on the 
 # %% [markdown] lang="zh"
 # ## 6. 少了哪一样，会坏什么
 #
-# 现在把这些东西逐一拿掉。一个批次是几个数组的元组，所以每个错误就是换掉一个数组。五个模型各训练 250 步，再用
-# 正确的批次测试。
+# 现在把这些东西逐一拿掉。一个批次是几个数组的元组，所以每个错误就是换掉一个数组。五个模型各训练 250 步，再用正确的批次测试。
 #
 # ### 没有错开一步
 #
-# 最常见的错误：解码器读入的不是 `tgt_in` 而是 `tgt_out`，BOS 没有了，而它看得见自己要写的词元。损失会是多少？
-# 准确率呢？**运行之前先猜。**
+# 最常见的错误：解码器读入的不是 `tgt_in` 而是 `tgt_out`，BOS 没有了，而它看得见自己要写的词元。损失会是多少？准确率呢？**运行之前先猜。**
 #
 # ### 没有 EOS
 #
@@ -661,13 +653,13 @@ print("evidence: trained without a mask: over 50 % right all the same: this does
 # one forward call tells how many words come out right.
 
 # %% [markdown] lang="zh"
-# 损失降得快，本身不是好兆头。没有错开一步，模型学会的是照抄输入，而使用时没有人给它这个输入。没有 EOS，字母是
-# 对的，但文本永远不结束，只能由搜索在长度上限处截断。所以要看模型*写了什么*，不能只看损失。
+# 损失降得快，本身不是好兆头。没有错开一步，模型学会的是照抄输入，而使用时没有人给它这个输入。没有 EOS，字母是对的，但文本永远不结束，
+# 只能由搜索在长度上限处截断。所以要看模型*写了什么*，不能只看损失。
 #
 # ### 换一个 BOS
 #
-# BOS 是哪个数并不重要：它和别的词元一样只是嵌入矩阵的一行。但解码必须以训练时用的那一个开头。我们让训练好的模
-# 型改从 EOS 开始。根据第 5 节的事实，一次前向计算就知道有多少词写对了。
+# BOS 是哪个数并不重要：它和别的词元一样只是嵌入矩阵的一行。但解码必须以训练时用的那一个开头。我们让训练好的模型改从 EOS 开始。根据第 5 节的事实，
+# 一次前向计算就知道有多少词写对了。
 
 # %%
 def forced_words(model, batch):
@@ -708,8 +700,7 @@ print(f"evidence: {with_bos:.1%} right when started with BOS, {with_eos:.1%} whe
 # 1. 在源序列下面再加五行 PAD。有掩码时，每个句子的损失都不变。
 # 2. 把长短不一的词放在一个批次里解码，一次带掩码，一次不带。
 #
-# 有掩码时，填充的一步发生两件事：循环状态原样传下去；注意力给这个位置的权重是 0。没有掩码，编码器的反方向甚至
-# 是从填充*开始*读的。
+# 有掩码时，填充的一步发生两件事：循环状态原样传下去；注意力给这个位置的权重是 0。没有掩码，编码器的反方向甚至是从填充*开始*读的。
 
 # %%
 def sentence_losses(model, batch):
@@ -746,13 +737,11 @@ print(f"evidence: right words {ways['with'].mean():.0%} with the mask, {ways['wi
 # when ten rows of PAD are added?
 
 # %% [markdown] lang="zh"
-# 上面*训练*时就没有这个掩码的模型得分并不低：它习惯了训练批次里的填充。但它的答案取决于碰巧哪些句子与它同在一
-# 个批次。
+# 上面*训练*时就没有这个掩码的模型得分并不低：它习惯了训练批次里的填充。但它的答案取决于碰巧哪些句子与它同在一个批次。
 #
 # ### 没有损失的掩码
 #
-# 每个目标序列下面都是 PAD。没有掩码，模型也要预测它们。看一个新模型：梯度有多少来自填充？再看训练好的模型：加
-# 上十行 PAD，它的平均损失会怎样？
+# 每个目标序列下面都是 PAD。没有掩码，模型也要预测它们。看一个新模型：梯度有多少来自填充？再看训练好的模型：加上十行 PAD，它的平均损失会怎样？
 
 # %%
 def gradient_of(model, batch):
@@ -796,8 +785,7 @@ print(f"evidence: the same without the mask: from {unmasked[0]:.2f} to {unmasked
 # | the mask of the loss | next to nothing | a number that compares with no other |
 
 # %% [markdown] lang="zh"
-# 所有 PAD 都朝同一个方向推，所以开始时它们盖过了词元。后来没有什么明显地坏掉，但损失测的已经是填充有多少，两
-# 个批次之间无法比较。
+# 所有 PAD 都朝同一个方向推，所以开始时它们盖过了词元。后来没有什么明显地坏掉，但损失测的已经是填充有多少，两个批次之间无法比较。
 #
 # | 没有 | 训练时看到的 | 使用时看到的 |
 # |---|---|---|
@@ -853,13 +841,11 @@ def exercise(name):
 # %% [markdown] lang="zh"
 # ### 练习 1：错开一步
 #
-# 写出 `shifted(tgt_out, tgt_mask)`：由解码器应当写出的 (T, B) 得到它读入的 (T, B)。句子结束之后是 PAD；EOS 从
-# 不读入。
+# 写出 `shifted(tgt_out, tgt_mask)`：由解码器应当写出的 (T, B) 得到它读入的 (T, B)。句子结束之后是 PAD；EOS 从不读入。
 #
 # <details><summary><b>提示</b></summary>
 #
-# 新的第 0 行全是 BOS。第 t 行是 `tgt_out` 的第 t - 1 行，只要 `tgt_mask[t]` 为真。请新建数组，不要改动传入的
-# 那个。
+# 新的第 0 行全是 BOS。第 t 行是 `tgt_out` 的第 t - 1 行，只要 `tgt_mask[t]` 为真。请新建数组，不要改动传入的那个。
 #
 # </details>
 
@@ -898,8 +884,8 @@ with exercise("Exercise 1, the shift"):
 # %% [markdown] lang="zh"
 # ### 练习 2：找错误
 #
-# 下一个单元格是折叠的，请不要打开。它把第 1 节的前向和反向重新做一遍，只改了一行，然后打印每个梯度错了多少，
-# 嵌入则逐行给出。源序列是 `[4, 5, 4, 6]`，然后是 EOS（即 2）；解码器读入 BOS（即 1）和 `[6, 4, 5]`。
+# 下一个单元格是折叠的，请不要打开。它把第 1 节的前向和反向重新做一遍，只改了一行，然后打印每个梯度错了多少，嵌入则逐行给出。源序列是 `[4, 5, 4, 6]`，
+# 然后是 EOS（即 2）；解码器读入 BOS（即 1）和 `[6, 4, 5]`。
 #
 # 把猜测写成 `{"old line": "new line"}`，旧的一行要与第 1 节里的一字不差。
 #
@@ -970,16 +956,14 @@ with exercise("Exercise 2, find the bug"):
 # %% [markdown] lang="zh"
 # ### 练习 3：检验填充
 #
-# 写出 `padding_test(losses)`。这里 `losses(batch)` 对每个句子给出一个损失，(B,)，与 `sentence_losses` 一样。
-# 返回填充造成的最大变化：正确的应当是 0（舍入误差除外），检查单元格里三个错误的都要大于 1e-3。源序列和目标序
-# 列下面都可以加填充。
+# 写出 `padding_test(losses)`。这里 `losses(batch)` 对每个句子给出一个损失，(B,)，与 `sentence_losses` 一样。返回填充造成的最大变化：
+# 正确的应当是 0（舍入误差除外），检查单元格里三个错误的都要大于 1e-3。源序列和目标序列下面都可以加填充。
 #
 # `examples_for_test` 是几个可用来组成批次的句子。
 #
 # <details><summary><b>提示</b></summary>
 #
-# 把每个单独的句子 `make_batch([example])` 与它同更长的句子在一起时比较。注意 `batch.index` 说明每一列是哪个例
-# 子。
+# 把每个单独的句子 `make_batch([example])` 与它同更长的句子在一起时比较。注意 `batch.index` 说明每一列是哪个例子。
 #
 # </details>
 
@@ -1026,17 +1010,18 @@ with exercise("Exercise 3, a test for padding"):
 # %% [markdown] lang="zh"
 # ## 8. 接下来读什么
 #
-# * I. Sutskever、O. Vinyals、Q. Le，"Sequence to sequence learning with neural networks"，2014：两个 LSTM、一
-#   个向量，源序列倒着读。
-# * K. Cho 等，"Learning phrase representations using RNN encoder-decoder for statistical machine
-#   translation"，2014：从另一面出发的同一想法，以及 GRU。
-# * K. Cho、B. van Merrienboer、D. Bahdanau、Y. Bengio，"On the properties of neural machine translation:
-#   encoder-decoder approaches"，2014：对随长度下降的测量。
+# * I. Sutskever、O. Vinyals、Q. Le，"Sequence to sequence learning with neural networks"，2014：两个 LSTM、一个向量，
+#   源序列倒着读。
+# * K. Cho 等，
+#   "Learning phrase representations using RNN encoder-decoder for statistical machine translation"，2014：
+#   从另一面出发的同一想法，以及 GRU。
+# * K. Cho、B. van Merrienboer、D. Bahdanau、Y. Bengio，
+#   "On the properties of neural machine translation: encoder-decoder approaches"，2014：对随长度下降的测量。
 # * D. Bahdanau、K. Cho、Y. Bengio，"Neural machine translation by jointly learning to align and translate"，
 #   2015：为克服这种下降而提出的注意力。第 7 课会把它做出来。
 # * R. Williams、D. Zipser，"A learning algorithm for continually running fully recurrent neural networks"，
 #   1989：教师强制。
-# * S. Bengio 等，"Scheduled sampling for sequence prediction with recurrent neural networks"，2015：在正确词
-#   元与模型自己的词元之间掷硬币。
+# * S. Bengio 等，"Scheduled sampling for sequence prediction with recurrent neural networks"，2015：
+#   在正确词元与模型自己的词元之间掷硬币。
 #
 # 还有代码：先读 `minis2s/models/seq2seq.py`，再读 `minis2s/data/batching.py`，掩码就在那里生成。
