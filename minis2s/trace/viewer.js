@@ -113,7 +113,7 @@ const drawStale = () => {
 function go(change) {
   Object.assign(state, change);
   state.moment = Math.max(0, Math.min(moments.length - 1, state.moment || 0));
-  state.unit = Math.max(0, Math.min(units.length - 1, state.unit));
+  state.unit = clamp(state.unit, Math.max(units.length, ...layers.map((layer) => unitsOf(layer).length), 1));
   follow(change);
   for (const [name] of VIEWS) if (!change.view || Object.keys(change).length > 1) stale.add(name);
   show();
@@ -238,7 +238,11 @@ const help = () => document.getElementById("help").showModal();
 const clamp = (v, n) => Math.max(0, Math.min(n - 1, v));
 /** What an arrow does in each view: dx, dy are -1, 0 or 1; Infinity for Home and End. */
 const MOVES = {
-  model: (dx, dy) => (dy ? go({ unit: clamp(state.unit + dy, units.length) }) : go({ moment: clamp(state.moment + dx, moments.length) })),
+  model(dx, dy) {
+    const layer = moments[state.moment] && moments[state.moment].layer;
+    if (dy) return go({ unit: clamp(unitOf(layer) + dy, unitsOf(layer).length) });
+    return go({ moment: clamp(state.moment + dx, moments.length) });
+  },
   attention: (dx, dy) =>
     attention && go({ att: { t: clamp(state.att.t + dy, attention.weights.length), s: clamp(state.att.s + dx, source.length) } }),
   loss: (dx, dy) => losses.length && go({ loss: clamp(state.loss + (dx || dy), losses.length) }),

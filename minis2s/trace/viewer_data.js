@@ -71,6 +71,13 @@ const losses = page.losses || [];
 const outputs = page.outputs || [];
 const attention = page.attention && page.attention.weights ? page.attention : null;
 const units = page.units || [...Array(page.H || 0).keys()];
+/** The names of a layer's units; each direction of an encoder that reads both ways has half as many. */
+function unitsOf(layer) {
+  if (!layer) return units;
+  const first = layer.steps[0] && layer.steps[0].forward && layer.steps[0].forward.h;
+  return layer.units || units.slice(0, first ? first.length : units.length);
+}
+const unitOf = (layer) => Math.min(state.unit, unitsOf(layer).length - 1);
 const stepsOf = new Map(layers.map((layer) => [layer, new Map(layer.steps.map((step) => [step.t, step]))]));
 const stepAt = (layer, t) => stepsOf.get(layer).get(t);
 /** Time steps in the order in which the layer reads them. */

@@ -240,7 +240,7 @@ function edgesOfPart(layer, t, part) {
     times = timesOf(layer),
     next = times[times.indexOf(t) + 1];
   if (part === "recurrent") return [`rec:${id}:${next}`];
-  if (part === "carry") return [`carry:${id}:${next}`];
+  if (part === "carry") return [`${layer.cell === "lstm" ? "carry" : "rec"}:${id}:${next}`];
   if (part === "bridge")
     return layer.part === "encoder" ? decoder.filter((d) => levelOf(d) === levelOf(layer)).map((d) => `bridge:${layers.indexOf(d)}`) : [];
   if (part === "layer above") return [...picture.edges.keys()].filter((key) => key.startsWith("up:") && key.endsWith(`:${t}:${id}`));
@@ -294,7 +294,7 @@ function updatePicture() {
       for (const key of picture.edges.keys()) if (key.startsWith(`up:${id}:${t}:`)) light(key);
     } else {
       const step = stepAt(layer, t),
-        parts = Object.entries({ ...step.dh_parts, ...(step.dc_parts && { carry: step.dc_parts.carry || [] }) });
+        parts = Object.entries({ ...step.dh_parts, ...(step.dc_parts && step.dc_parts.carry && { carry: step.dc_parts.carry }) });
       const sum = parts.reduce((all, [, values]) => all + norm(values), 0) || 1;
       for (const [name, values] of parts) {
         for (const key of edgesOfPart(layer, t, name)) {

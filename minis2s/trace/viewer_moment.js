@@ -14,8 +14,8 @@ function momentPanel() {
 
 function cellPanel({ layer, t, way }) {
   const step = stepAt(layer, t),
-    unit = state.unit,
-    name = units[unit],
+    unit = unitOf(layer),
+    name = unitsOf(layer)[unit],
     arrays = Object.entries(step[way] || {}).filter(([, v]) => Array.isArray(v));
   let before = "";
   const rows = arrays.map(([key, values]) => {
@@ -30,7 +30,7 @@ function cellPanel({ layer, t, way }) {
     say(way === "forward" ? "cap_heat_f" : "cap_heat_b"),
     heatMap({
       rows,
-      heads: units.map(String),
+      heads: unitsOf(layer).map(String),
       corner: say("unit"),
       label: say("gates_f"),
       chosenColumn: unit,
@@ -97,24 +97,25 @@ function cellPanel({ layer, t, way }) {
 
 /** One line for each part: what it is; the carry with its numbers. */
 function partsExplained(layer, t, parts, unit) {
-  const times = timesOf(layer),
-    next = stepAt(layer, times[times.indexOf(t) + 1]);
-  return el(
-    "ul",
-    { class: "quiet parts" },
-    parts
-      .filter(([part]) => PARTS[state.lang][part])
-      .map(([part, values]) => {
-        let numbers = "";
-        if (part === "carry" && next && next.backward && next.backward.dc && next.forward.f) {
-          const dc = next.backward.dc[unit],
-            f = next.forward.f[unit];
-          if (Math.abs(dc * f - values[unit]) <= 1e-4 * Math.max(Math.abs(values[unit]), 1e-3))
-            numbers = `: ${bracket(short(dc))} · ${short(f)} = ${short(values[unit])}`;
-        }
-        return el("li", {}, el("b", {}, pathName(part)), " ", PARTS[state.lang][part], numbers);
-      }),
-  );
+  const times = timesOf(layer);
+  const next = stepAt(layer, times[times.indexOf(t) + 1]);
+  const words = PARTS[state.lang];
+  const lines = parts.map(([part, values]) => {
+    const text = words[`${part} of ${layer.cell}`] || words[part];
+    const carried = part === "carry" ? carryInNumbers(layer, next, values[unit], unit) : "";
+    return text ? el("li", {}, el("b", {}, pathName(part)), " ", text, carried) : null;
+  });
+  return el("ul", { class: "quiet parts" }, lines);
+}
+
+/** ": dc · f = carry" of an LSTM or ": dh · u = carry" of a GRU, with the numbers of the next step. */
+function carryInNumbers(layer, next, value, unit) {
+  const [gradient, gate] = layer.cell === "gru" ? ["dh", "u"] : ["dc", "f"];
+  if (!next || !next.backward || !next.backward[gradient] || !next.forward[gate]) return "";
+  const d = next.backward[gradient][unit];
+  const g = next.forward[gate][unit];
+  const holds = Math.abs(d * g - value) <= 1e-4 * Math.max(Math.abs(value), 1e-3);
+  return holds ? `: ${bracket(short(d))} · ${short(g)} = ${short(value)}` : "";
 }
 
 function attentionPanel({ t, way }) {

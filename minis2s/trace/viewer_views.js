@@ -34,7 +34,7 @@ function modelView() {
           el(
             "select",
             { "data-key": "unit", onchange: (event) => go({ unit: Number(event.target.value) }) },
-            units.map((name, k) => el("option", { value: k, selected: k === state.unit }, String(name))),
+            unitsOf(m && m.layer).map((name, k) => el("option", { value: k, selected: k === unitOf(m && m.layer) }, String(name))),
           ),
         )
       : null,
@@ -336,13 +336,14 @@ const sentences = {
     if (m.kind === "loss") return say("say_loss", { ...count, loss: full(page.loss), how: lossFormula() });
     const back = m.way === "backward";
     if (m.kind === "cell") {
+      const unit = unitOf(m.layer);
       const step = stepAt(m.layer, m.t),
-        about = { ...count, layer: m.layer.name, token: visible(step.token), unit: units[state.unit] };
+        about = { ...count, layer: m.layer.name, token: visible(step.token), unit: unitsOf(m.layer)[unit] };
       if (!back)
         return say("say_cell_f", {
           ...about,
-          h: short(step.forward.h && step.forward.h[state.unit]),
-          c: step.forward.c ? `c = ${short(step.forward.c[state.unit])}, ` : "",
+          h: short(step.forward.h && step.forward.h[unit]),
+          c: step.forward.c ? `c = ${short(step.forward.c[unit])}, ` : "",
         });
       const parts = Object.entries(step.dh_parts || {}).sort((a, b) => norm(b[1]) - norm(a[1]));
       return say("say_cell_b", {

@@ -123,16 +123,16 @@ const WORDS = {
   },
 };
 const PATHS_ZH = { readout: "读出", attention: "注意力", recurrent: "循环权重", "layer above": "上一层", bridge: "桥接",
-  "input feeding": "输入馈送", carry: "遗忘门传送", "own h": "自身的 h", "layer input": "层输入" };
+  "input feeding": "输入馈送", carry: "直通", "own h": "自身的 h", "layer input": "层输入" };
 
 /** What each part of dh or dc is, for the learner. */
 const PARTS = {
   en: { readout: "from the output layer of this step", attention: "from the attention, which asked with this state or looked at it", recurrent: "through Wh from the gates of the next step",
     "layer above": "through Wx of the layer above", bridge: "from the decoder's first state", "input feeding": "from the next step, whose input holds this context",
-    carry: "dc of the next step, times its forget gate", "own h": "dh · o · (1 − tanh_c²), through this step's h" },
+    carry: "dc of the next step, times its forget gate", "carry of gru": "dh of the next step, times its update gate u", "own h": "dh · o · (1 − tanh_c²), through this step's h" },
   zh: { readout: "来自这一步的输出层", attention: "来自注意力：它用这个状态提问，或看了它", recurrent: "经由 Wh，来自下一步的各个门",
     "layer above": "经由上一层的 Wx", bridge: "来自解码器的初始状态", "input feeding": "来自下一步，其输入含有此处的上下文",
-    carry: "下一步的 dc 乘以它的遗忘门", "own h": "dh · o · (1 − tanh_c²)，经由这一步的 h" },
+    carry: "下一步的 dc 乘以它的遗忘门", "carry of gru": "下一步的 dh 乘以它的更新门 u", "own h": "dh · o · (1 − tanh_c²)，经由这一步的 h" },
 };
 
 function say(key, values) {

@@ -208,9 +208,10 @@ def sample_page(
     made = []
     for n in range(layers):
         place = "encoder" if n == layers - 1 else "encoder below"
-        made.append(layer(f"encoder.{n}", cell, rng, source, H, place))
+        size = H // 2 if both else H  # half of it for each direction
+        made.append(layer(f"encoder.{n}", cell, rng, source, size, place))
         if both:
-            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, H, place, back=True))
+            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, size, place, back=True))
     for n in range(layers):
         place = "top" if n == layers - 1 else "below"
         made.append(layer(f"decoder.{n}", cell, rng, ["BOS", *target[:-1]], H, place))

@@ -623,6 +623,21 @@ def test_missing_parts_and_other_cells(show, name):
         same(rows["h"], layer["steps"][1]["forward"]["h"])
 
 
+def test_layers_may_have_fewer_units(show):
+    """Each direction of an encoder that reads both ways has half of the units."""
+    page = sample_page(S=3, T=2, H=6, both=True)
+    tab = show(page)
+    tab.press("End", *["l"], *["ArrowRight"] * 3, *["ArrowDown"] * 9)  # a cell of the decoder
+    assert "Unit" not in tab.text("#live") and tab.text("#view-model .equations").count("undefined") == 0
+    tab.press("b")
+    assert "Unit 5:" in tab.text("#live")
+    tab.press("Home")
+    assert f"Unit 2: c = {short(page['layers'][0]['steps'][0]['forward']['c'][2])}" in tab.text("#live")
+    assert [len(cells) for cells in table(tab, "model").values()] == [3] * 13
+    tab.press("ArrowUp")
+    assert "Unit 1:" in tab.text("#live")
+
+
 def test_a_decode_has_no_backward_pass(show):
     page = sample_page(S=3, T=2, H=4)
     for layer in page["layers"]:
