@@ -49,11 +49,25 @@ def page_html(page: dict[str, Any]) -> str:
         "TITLE": plain(page.get("title") or "minis2s trace"),
         "COLOURS": colours(),
         "STYLE": slim(read("viewer.css")),
-        "DATA": as_json(page),
+        "DATA": as_json(shown(page)),
         "SCRIPT": slim(script()),
     }
     # all in one go: a token that reads like a placeholder is not one
     return re.sub("@@([A-Z]+)@@", lambda found: parts[found[1]], read("viewer.html"))
+
+
+def shown(page: dict[str, Any]) -> dict[str, Any]:
+    """The page without what the viewer does not show: LaTeX, and what a what-if says to programs."""
+    page = dict(page)
+    if page.get("what_if"):
+        page["what_if"] = [{k: v for k, v in one.items() if k != "where"} for one in page["what_if"]]
+    if page.get("layers"):
+        page["layers"] = [
+            layer
+            | {"equations": [{k: v for k, v in e.items() if k != "tex"} for e in layer.get("equations") or ()]}
+            for layer in page["layers"]
+        ]
+    return page
 
 
 def notebook_html(page: dict[str, Any], height: int = HEIGHT) -> str:

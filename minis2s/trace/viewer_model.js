@@ -297,6 +297,7 @@ function updatePicture() {
         parts = Object.entries({ ...step.dh_parts, ...(step.dc_parts && step.dc_parts.carry && { carry: step.dc_parts.carry }) });
       const sum = parts.reduce((all, [, values]) => all + norm(values), 0) || 1;
       for (const [name, values] of parts) {
+        if (!(norm(values) > 0)) continue;
         for (const key of edgesOfPart(layer, t, name)) {
           if (key === "rays") drawRays((k) => attention.weights.map((row, q) => [q, t, row[t]]), true);
           else light(key, norm(values) / sum);
