@@ -1,7 +1,7 @@
 """One traced step as ONE static HTML file: `page_html` for a file, `notebook_html` for a notebook's cell.
 
-viewer.html, viewer.css and viewer.js are hand-written and go into the file as they are, with the page's
-numbers as JSON between them. Nothing is fetched: no font, no library, no server, no kernel.
+viewer.html, viewer.css and viewer*.js are hand-written and go into the file, with the page's numbers as
+JSON between them. Nothing is fetched: no font, no library, no server, no kernel.
 """
 
 import html
@@ -16,6 +16,7 @@ from minis2s.gradcheck.html_style import DARK, LIGHT, LINE, variables
 
 HERE = Path(__file__).parent
 HEIGHT = 860  # pixels, in a notebook
+SCRIPTS = ("_data", "_words", "_elements", "_equations", "_model", "_moment", "_beam", "_views", "")
 
 # Beside the colours of the gradient check's report: one hue for what has no sign (attention, probability),
 # "accent" for what is chosen or flows now. (background, text), as there; a test computes the contrasts.
@@ -48,11 +49,25 @@ def page_html(page: dict[str, Any]) -> str:
         "TITLE": plain(page.get("title") or "minis2s trace"),
         "COLOURS": colours(),
         "STYLE": slim(read("viewer.css")),
-        "DATA": as_json(page),
-        "SCRIPT": slim(read("viewer.js")),
+        "DATA": as_json(shown(page)),
+        "SCRIPT": slim(script()),
     }
     # all in one go: a token that reads like a placeholder is not one
     return re.sub("@@([A-Z]+)@@", lambda found: parts[found[1]], read("viewer.html"))
+
+
+def shown(page: dict[str, Any]) -> dict[str, Any]:
+    """The page without what the viewer does not show: LaTeX, and what a what-if says to programs."""
+    page = dict(page)
+    if page.get("what_if"):
+        page["what_if"] = [{k: v for k, v in one.items() if k != "where"} for one in page["what_if"]]
+    if page.get("layers"):
+        page["layers"] = [
+            layer
+            | {"equations": [{k: v for k, v in e.items() if k != "tex"} for e in layer.get("equations") or ()]}
+            for layer in page["layers"]
+        ]
+    return page
 
 
 def notebook_html(page: dict[str, Any], height: int = HEIGHT) -> str:
@@ -66,6 +81,12 @@ def notebook_html(page: dict[str, Any], height: int = HEIGHT) -> str:
 
 def read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """All of viewer*.js, in the order in which they build on each other, in one scope of their own."""
+    code = "\n".join(read(f"viewer{part}.js") for part in SCRIPTS)
+    return f'(function () {{\n"use strict";\n{code}\n}})();'
 
 
 def slim(code: str) -> str:

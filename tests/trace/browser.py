@@ -39,7 +39,13 @@ class Browser:
             os.dup2(high[0], 3)
             os.dup2(high[1], 4)
 
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        options = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ]
         options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         options += ["--remote-debugging-pipe", f"--user-data-dir={self.folder}", "--lang=en", "about:blank"]
         self.process = subprocess.Popen(
@@ -115,7 +121,13 @@ class Page:
         self.browser.send("Target.closeTarget", targetId=self.target)
 
     def size(self, width: int, height: int = 900) -> None:
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def media(self, media: str, dark: bool = False) -> None:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -142,7 +154,14 @@ class Page:
             code, number, text = KEYS.get(key, ("", ord(key[0].upper()), key))
             for kind in ("keyDown", "keyUp"):
                 more = {"text": text} if text and kind == "keyDown" else {}
-                self.send("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=number, **more)
+                self.send(
+                    "Input.dispatchKeyEvent",
+                    type=kind,
+                    key=key,
+                    code=code,
+                    windowsVirtualKeyCode=number,
+                    **more,
+                )
 
     def click(self, selector: str) -> None:
         x, y = self.place(selector)
@@ -174,7 +193,10 @@ class Page:
                 said.append("error: " + json.dumps(about["exceptionDetails"])[:500])
             elif what == "Log.entryAdded":
                 said.append("log: " + about["entry"]["text"])
-            elif what == "Network.requestWillBeSent" and about["request"]["url"].split(":")[0] not in ("file", "data"):
+            elif what == "Network.requestWillBeSent" and about["request"]["url"].split(":")[0] not in (
+                "file",
+                "data",
+            ):
                 said.append("request: " + about["request"]["url"][:200])
         return said
 

@@ -62,7 +62,14 @@ def backward(cell, rng, a, dh, carry, H):
         return d | {"dh_prev": 0.1 * rng.standard_normal(H)}, {}
     own = dh * a["o"] * (1 - a["tanh_c"] ** 2)
     dc = carry + own
-    d = {"dh": dh, "dc": dc, "di": dc * a["g"], "df": dc * a["c_prev"], "do": dh * a["tanh_c"], "dg": dc * a["i"]}
+    d = {
+        "dh": dh,
+        "dc": dc,
+        "di": dc * a["g"],
+        "df": dc * a["c_prev"],
+        "do": dh * a["tanh_c"],
+        "dg": dc * a["i"],
+    }
     d |= {f"dz_{k}": d[f"d{k}"] * a[k] * (1 - a[k]) for k in "ifo"} | {"dz_g": d["dg"] * (1 - a["g"] ** 2)}
     d |= {"dh_prev": 0.1 * rng.standard_normal(H), "dc_prev": dc * a["f"]}
     return d, {"carry": carry, "own h": own}
@@ -101,7 +108,12 @@ def attention(rng, T, S):
     scores = 0.7 * rng.standard_normal((T, S))
     scores[np.arange(T), np.minimum(np.arange(T), S - 1)] += 3
     w, dw = softmax(scores), 0.1 * rng.standard_normal((T, S))
-    return {"weights": w, "scores": scores, "dweights": dw, "dscores": w * (dw - (w * dw).sum(1, keepdims=True))}
+    return {
+        "weights": w,
+        "scores": scores,
+        "dweights": dw,
+        "dscores": w * (dw - (w * dw).sum(1, keepdims=True)),
+    }
 
 
 def outputs_of(rng, target, vocabulary):
@@ -112,7 +124,9 @@ def outputs_of(rng, target, vocabulary):
         z[0] += 2.5
         p = softmax(z)
         best = sorted(range(len(words)), key=lambda k: -p[k])[:5]
-        out.append({"step": s, "right": token, "p": float(p[0]), "top": [[words[k], float(p[k])] for k in best]})
+        out.append(
+            {"step": s, "right": token, "p": float(p[0]), "top": [[words[k], float(p[k])] for k in best]}
+        )
     return out
 
 
@@ -134,8 +148,16 @@ def bptt_of(rng, layers, T):
 
 def what_if_of(rng, losses, outputs, vocabulary):
     kinds = [
-        ("pin a gate", "encoder.0: forget gate pinned to 0 at t = 4", {"layer": "encoder.0", "gate": "f", "t": 4}),
-        ("pin a gate", "decoder.0: forget gate pinned to 1 at every step", {"layer": "decoder.0", "gate": "f"}),
+        (
+            "pin a gate",
+            "encoder.0: forget gate pinned to 0 at t = 4",
+            {"layer": "encoder.0", "gate": "f", "t": 4},
+        ),
+        (
+            "pin a gate",
+            "decoder.0: forget gate pinned to 1 at every step",
+            {"layer": "decoder.0", "gate": "f"},
+        ),
         ("overwrite an attention row", "step 3 looks only at source 7", {"step": 3, "source": 7}),
         ("force a token", "step 2 is given another token", {"step": 2, "token": vocabulary[0]}),
         ("cut a path", "the bridge is cut", {"path": "bridge"}),
@@ -175,7 +197,9 @@ def beam_of(rng, target, vocabulary, width=3):
     return {"nodes": nodes, "best": alive[0]["id"]}
 
 
-def sample_page(cell="lstm", S=12, T=12, H=16, layers=1, both=False, with_attention=True, with_beam=True, seed=0):
+def sample_page(
+    cell="lstm", S=12, T=12, H=16, layers=1, both=False, with_attention=True, with_beam=True, seed=0
+):
     """A page of the shape that `page_html` takes. both: the encoder also reads backwards."""
     rng = np.random.default_rng(seed)
     source = [*"3 March 2021 at noon".replace(" ", "·")][: S - 1] + ["EOS"]
@@ -184,9 +208,10 @@ def sample_page(cell="lstm", S=12, T=12, H=16, layers=1, both=False, with_attent
     made = []
     for n in range(layers):
         place = "encoder" if n == layers - 1 else "encoder below"
-        made.append(layer(f"encoder.{n}", cell, rng, source, H, place))
+        size = H // 2 if both else H  # half of it for each direction
+        made.append(layer(f"encoder.{n}", cell, rng, source, size, place))
         if both:
-            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, H, place, back=True))
+            made.append(layer(f"encoder.{n}.backwards", cell, rng, source, size, place, back=True))
     for n in range(layers):
         place = "top" if n == layers - 1 else "below"
         made.append(layer(f"decoder.{n}", cell, rng, ["BOS", *target[:-1]], H, place))
