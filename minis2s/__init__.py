@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happens at run time
-    from minis2s import data, decode, functional, gradcheck, models, nn, optim, schedules, train
+    from minis2s import data, decode, functional, gradcheck, models, nn, optim, schedules, trace, train
     from minis2s.backend import array_module, to_numpy, xp_of
     from minis2s.data import (
         BOS,
@@ -53,7 +53,17 @@ if TYPE_CHECKING:  # for editors and type checkers; `HOMES` below is what happen
     )
     from minis2s.op import Op
     from minis2s.optim import SGD, Adam, AdamW, clip_global_norm
-    from minis2s.plots import plot_attention, plot_history
+    from minis2s.plots import (
+        gate_activations,
+        nearest_tokens,
+        plot_attention,
+        plot_confusion,
+        plot_embeddings,
+        plot_gates,
+        plot_gradient_norm,
+        plot_history,
+    )
+    from minis2s.trace import Tape, load_tape
     from minis2s.train.checkpoint import load_checkpoint, save_checkpoint
     from minis2s.train.config import TrainConfig
     from minis2s.train.loop import Diverged, Trainer
@@ -74,14 +84,16 @@ HOMES = {
     "nn": "GRU LSTM RNN Attention Bidirectional Dropout Embedding Layer Linear Parameter Stack",
     "op": "Op",
     "optim": "SGD Adam AdamW clip_global_norm",
-    "plots": "plot_attention plot_history",
+    "plots": """gate_activations nearest_tokens plot_attention plot_confusion plot_embeddings plot_gates
+        plot_gradient_norm plot_history""",
+    "trace": "Tape load_tape",
     "train.checkpoint": "load_checkpoint save_checkpoint",
     "train.config": "TrainConfig",
     "train.loop": "Diverged Trainer",
     "train.metrics": "Metric bleu edit_distance score token_error_rate",
     "train.translator": "Translation Translator",
 }
-MODULES = ("data", "decode", "functional", "gradcheck", "models", "nn", "optim", "schedules", "train")
+MODULES = ("data", "decode", "functional", "gradcheck", "models", "nn", "optim", "schedules", "trace", "train")
 HOME = {name: module for module, names in HOMES.items() for name in names.split()}
 
 __all__ = [
@@ -119,6 +131,7 @@ __all__ = [
     "Seq2Seq",
     "SpaceTokenizer",
     "Stack",
+    "Tape",
     "Task",
     "TrainConfig",
     "Trainer",
@@ -140,17 +153,24 @@ __all__ = [
     "encode_pairs",
     "exact_search",
     "functional",
+    "gate_activations",
     "gradcheck",
     "greedy",
     "load_checkpoint",
+    "load_tape",
     "load_task",
     "make_batch",
     "make_batches",
     "merge_sources",
     "models",
+    "nearest_tokens",
     "nn",
     "optim",
     "plot_attention",
+    "plot_confusion",
+    "plot_embeddings",
+    "plot_gates",
+    "plot_gradient_norm",
     "plot_history",
     "properties",
     "read_aligned",
@@ -161,6 +181,7 @@ __all__ = [
     "score",
     "to_numpy",
     "token_error_rate",
+    "trace",
     "train",
     "write_pairs",
     "xp_of",

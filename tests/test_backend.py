@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from minis2s import backend
-from minis2s.backend import array_module, keep_freed_memory, known_modules, scatter_add, to_numpy, xp_of
+from minis2s.backend import (
+    array_module,
+    keep_freed_memory,
+    known_modules,
+    row_blocks,
+    scatter_add,
+    to_numpy,
+    transposed,
+    xp_of,
+)
 from minis2s.errors import UserError
 
 
@@ -131,6 +140,27 @@ def test_to_numpy_of_a_device_array(strict_xp):
     assert xp_of(x) is strict_xp
     assert type(to_numpy(x)) is np.ndarray
     assert to_numpy(x).tolist() == [0, 1, 2]
+
+
+# -- copies in order, blocks of rows ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (128, 512), (200, 1), (0, 4), (4, 0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transposed_is_a_copy_of_the_transpose_in_order(shape, dtype):
+    W = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    for given in (W, np.asfortranarray(W), np.repeat(W, 2, axis=1)[:, ::2]):
+        out = transposed(given)
+        assert out.dtype == dtype and out.flags.c_contiguous and not np.shares_memory(out, given)
+        np.testing.assert_array_equal(out, W.T)
+
+
+@pytest.mark.parametrize(("N", "V"), [(0, 3), (1, 1), (7, 3), (100, 10), (3, 10**6)])
+def test_row_blocks_meet_every_row_once(monkeypatch, N, V):
+    monkeypatch.setattr(backend, "IN_CACHE", 30)
+    blocks = list(row_blocks(np.broadcast_to(np.float32(0), (N, V))))
+    assert [n for rows in blocks for n in range(N)[rows]] == list(range(N))
+    assert all(rows.stop - rows.start == max(1, 30 // V) for rows in blocks)
 
 
 # -- scatter_add --------------------------------------------------------------------------------

@@ -843,6 +843,38 @@ def test_blas_gets_one_thread_unless_the_user_says_otherwise():
     assert python(ask) == "1 3"
 
 
+def test_blas_is_left_alone_when_the_user_says_so():
+    ask = (
+        "import os; [os.environ.pop(name, None) for name in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')];"
+        "from minis2s.cli import machine, main; machine.is_zen5 = lambda: True;"
+        "main(['info', 'nowhere'{option}]);"
+        "print(*(os.environ.get(name) for name in ('OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE')))"
+    )
+    assert python(ask.replace("{option}", "")) == "1 SkylakeX"
+    assert python(ask.replace("{option}", ", '--blas-as-it-is'")) == "None None"
+
+
+ZEN5 = "processor : 0\nvendor_id : AuthenticAMD\ncpu family : 26\nflags : fpu avx512f avx512bw avx512dq avx512vl\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/cpuinfo is Linux's")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ZEN5, True),
+        (ZEN5.replace("26", "25"), False),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), False),
+        (ZEN5.replace("avx512vl", "avx2"), False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_zen5_is_told_by_its_family_and_its_flags(tmp_path, text, expected):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert machine.is_zen5(str(tmp_path / "cpuinfo")) is expected
+
+
 @pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["translate", "-h"], ["--version"]])
 def test_help(argv):
     code, out, err = minis2s(*argv)

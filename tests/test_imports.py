@@ -30,13 +30,13 @@ LAYERS = {
     "schedules": 4,
     "decode": 4,
     "train": 5,
-    "trace": 5,
     "classroom": 5,
     "plots": 5,
     "lessons": 5,
-    "__init__": 6,  # the flat public names; the command line may read them, nobody else
-    "cli": 7,
-    "__main__": 8,
+    "trace": 6,  # saves its tapes as train saves checkpoints
+    "__init__": 7,  # the flat public names; the command line may read them, nobody else
+    "cli": 8,
+    "__main__": 9,
 }
 
 

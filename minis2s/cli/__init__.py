@@ -22,6 +22,7 @@ from minis2s.cli.machine import configure_blas
 from minis2s.cli.words import did_you_mean, with_a_guess
 from minis2s.errors import UserError
 
+AS_IT_IS = "--blas-as-it-is"
 ISSUES = "the project's issue tracker"
 
 
@@ -153,6 +154,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command and its options; `args.run` runs it. Imports that command's file, and no other."""
     common = Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common.add_argument(
+        AS_IT_IS, action="store_true", help="leave the library of matrix products alone: its threads, its kernels"
+    )
     parser = Parser(
         prog="minis2s",
         description="Train, use and measure sequence-to-sequence models.",
@@ -171,7 +175,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
             allow_abbrev=False,  # or a script's --la would change its meaning with the next option
         )
         if name == asked:
-            configure_blas()
+            if AS_IT_IS not in argv:
+                configure_blas()
             module = command.load()
             module.add_arguments(sub)
             argv.remove(asked)

@@ -49,12 +49,12 @@ def configure_blas() -> None:
         os.environ[BLAS_KERNELS] = "SkylakeX"
 
 
-def is_zen5() -> bool:
+def is_zen5(cpuinfo: str = "/proc/cpuinfo") -> bool:
     """Whether this is an AMD processor of family 26 that offers AVX-512 to us (Linux only)."""
     if not sys.platform.startswith("linux"):
         return False
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as file:
             fields = dict(line.split(":", 1) for line in file.read(1 << 14).splitlines() if ":" in line)
     except OSError:
         return False

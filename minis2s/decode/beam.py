@@ -14,6 +14,7 @@ from minis2s.data.vocabulary import BOS, EOS
 from minis2s.decode.hypothesis import (
     Decodable,
     Hypothesis,
+    SearchStep,
     best_tokens,
     gnmt_penalty,
     length_limits,
@@ -80,6 +81,7 @@ def beam_search(
     tokens = np.full(sentences.size, BOS)  # (b * k,) their latest tokens: one row of the batch each
     trace = [(tokens, tokens)]  # per step, the tokens that the rows read, and the rows that they came from
     state = start_rows(model, src, src_mask, sentences) if sentences.size else None
+    on_step = getattr(model, "on_search_step", None)
 
     while sentences.size:
         b, k = live.shape
@@ -91,9 +93,12 @@ def beam_search(
         values, ids = best_tokens(log_probs, beam)
         m = values.shape[1]
         totals = (live[:, :, None] + values.reshape(b, k, m)).reshape(b, k * m)
+        ids = ids.reshape(b, k * m)
         choice = np.argsort(-totals, axis=1, kind="stable")[:, :beam]  # (b, n), n at most beam
+        if on_step is not None:
+            on_step(SearchStep(step, sentences, *trace[-1], ids, totals, choice, gnmt_penalty(length, alpha)))
         totals = np.take_along_axis(totals, choice, axis=1)
-        tokens = np.take_along_axis(ids.reshape(b, k * m), choice, axis=1)
+        tokens = np.take_along_axis(ids, choice, axis=1)
         parents = choice // m + k * np.arange(b)[:, None]  # rows of this step's batch
         scores = totals / gnmt_penalty(length, alpha)
 

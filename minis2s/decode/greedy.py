@@ -10,7 +10,14 @@ import numpy as np
 
 from minis2s.backend import Array, xp_of
 from minis2s.data.vocabulary import BOS, EOS
-from minis2s.decode.hypothesis import Decodable, Hypothesis, best_tokens, length_limits, start_rows
+from minis2s.decode.hypothesis import (
+    Decodable,
+    Hypothesis,
+    SearchStep,
+    best_tokens,
+    length_limits,
+    start_rows,
+)
 
 
 def greedy(model: Decodable, src: Array, src_mask: Array, *, max_length) -> list[Hypothesis]:
@@ -53,10 +60,17 @@ def follow(
     sentences = np.flatnonzero(limits > 0)  # (N,) which sentence a row belongs to
     tokens = np.full(sentences.size, BOS)  # (N,) the latest token of every row
     state = start_rows(model, src, src_mask, sentences) if sentences.size else None
+    rows = np.arange(sentences.size)  # (N,) which row of the step before a row goes on from
+    on_step = getattr(model, "on_search_step", None)
     length = 0
     while sentences.size:
         log_probs, state = model.step(state, xp.asarray(tokens))
+        read = tokens
         tokens, values = choose(log_probs, sentences)
+        if on_step is not None:
+            totals = (log_prob[sentences] + values)[:, None]
+            only = np.zeros_like(tokens)[:, None]
+            on_step(SearchStep(length, sentences, read, rows, tokens[:, None], totals, only, 1.0))
         length += 1
         log_prob[sentences] += values
         ended = tokens == EOS
@@ -66,5 +80,5 @@ def follow(
         on = np.flatnonzero(~ended & (length < limits[sentences]))
         if 0 < on.size < sentences.size:
             state = model.take(state, xp.asarray(on))
-        sentences, tokens = sentences[on], tokens[on]
+        sentences, tokens, rows = sentences[on], tokens[on], on
     return [Hypothesis(text, p, p, end) for text, p, end in zip(texts, log_prob.tolist(), finished.tolist())]

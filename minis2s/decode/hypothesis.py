@@ -17,7 +17,10 @@ assert max(PAD, BOS) < EOS  # so that `log_probs[:, EOS:]` is every token that a
 
 
 class Decodable(Protocol):
-    """A model that can be decoded. A state is the model's own affair; it has one row per hypothesis."""
+    """A model that can be decoded. A state is the model's own affair; it has one row per hypothesis.
+
+    A model may also have `on_search_step`; then it is told of every step of a search as a SearchStep.
+    """
 
     def start(self, src: Array, src_mask: Array) -> Any:
         """The state before the first token. Shapes: src (S, B) of ids, src_mask (S, B); B rows."""
@@ -36,6 +39,19 @@ class Hypothesis(NamedTuple):
     score: float  # log_prob / length penalty: what hypotheses are ranked by, higher is better
     log_prob: float  # sum of the log-probabilities of the tokens, and of EOS where it is finished
     finished: bool  # True: the model ended the text; False: it was cut at max_length
+
+
+class SearchStep(NamedTuple):
+    """One step of a search, for those who look on: b sentences, each with k rows and m continuations of each row."""
+
+    number: int  # 0 for the first
+    sentences: np.ndarray  # (b,)      which sentences are not done; their rows lie side by side
+    read: np.ndarray  # (b * k,)  the token that each row has just read
+    rows: np.ndarray  # (b * k,)  which row of the step before each row goes on from
+    ids: np.ndarray  # (b, k * m)  the continuations, those of a row side by side
+    totals: np.ndarray  # (b, k * m)  log-probabilities of the texts so far; -inf: none
+    choice: np.ndarray  # (b, n)  which of the k * m were kept, best first
+    penalty: float  # what totals are divided by for the score
 
 
 def gnmt_penalty(length, alpha: float):

@@ -7,7 +7,7 @@ gate r how much of it the candidate n may see. Read `gru_step_forward` first, th
 
 from typing import NamedTuple
 
-from minis2s.backend import Array, is_ids, xp_of
+from minis2s.backend import Array, is_ids, transposed, xp_of
 from minis2s.functional.activations import sigmoid_
 from minis2s.functional.one_hot import one_hot
 from minis2s.kernels import fused
@@ -230,13 +230,13 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     dzx = xp.empty_like(gates)  # of x Wx + bx
     if reset_after:
         dzh = xp.empty_like(gates[0])  # of h_prev Wh + bh, at one step: the same but for n, which r scales
-        WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop slower
+        WhT = transposed(Wh)
     else:
-        Wh_ruT, Wh_nT = split_contiguous(Wh.T, 2 * H, xp, axis=0)
+        Wh_ruT, Wh_nT = xp.split(transposed(Wh), [2 * H])  # rows: both in order
     steps = reversed(range(T))
     if fused(xp):  # on a GPU: the whole loop, the lines of each step in one or two kernels
-        transposed, of_zh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
-        dh = gru_kernels.backward_steps(dhs, dh, hs, gates, zh_n, transposed, mask, dzx, of_zh)
+        of_h, of_zh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
+        dh = gru_kernels.backward_steps(dhs, dh, hs, gates, zh_n, of_h, mask, dzx, of_zh)
         steps = ()
     for t in steps:
         if dhs is not None:
@@ -295,9 +295,9 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     return dx, dh, dWx, dWh, dbx, dbh
 
 
-def split_contiguous(W: Array, at: int, xp, axis: int = 1) -> tuple[Array, Array]:
-    """W cut in two at index `at` of `axis`; contiguous copies, for products inside a loop."""
-    first, second = xp.split(W, [at], axis=axis)
+def split_contiguous(W: Array, at: int, xp) -> tuple[Array, Array]:
+    """W cut in two at column `at`; contiguous copies, for products inside a loop."""
+    first, second = xp.split(W, [at], axis=1)
     return xp.ascontiguousarray(first), xp.ascontiguousarray(second)
 
 

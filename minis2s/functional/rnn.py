@@ -7,7 +7,7 @@ gates. Its gradient passes through Wh once a step, and vanishes or explodes (Ben
 
 from typing import NamedTuple
 
-from minis2s.backend import Array, is_ids, xp_of
+from minis2s.backend import Array, is_ids, transposed, xp_of
 from minis2s.functional.one_hot import one_hot
 from minis2s.op import Op
 
@@ -131,7 +131,7 @@ def rnn_backward(dout: tuple[Array | None, Array | None], cache: RNNCache) -> tu
     D, H = len(Wx), hs.shape[2]
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dz = xp.empty_like(hs[1:])
-    WhT = xp.ascontiguousarray(Wh.T)  # a transposed view would make the product in the loop twice as slow
+    WhT = transposed(Wh)
     for t in reversed(range(T)):
         if dhs is not None:
             dh += dhs[t]

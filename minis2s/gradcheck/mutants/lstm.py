@@ -365,7 +365,7 @@ MUTANTS = [
     # -- z = x Wx + h_prev Wh + b, the part inside the loop
     sequence(
         "blocks of Wh not transposed",
-        "WhT = xp.ascontiguousarray(Wh.T)",
+        "WhT = transposed(Wh)",
         "WhT = xp.concatenate(xp.split(Wh, 4, axis=1))",
         "Going back through h_prev Wh, each gate's block of Wh is used as in forward, not transposed.",
         "transpose",
@@ -374,7 +374,7 @@ MUTANTS = [
     ),
     sequence(
         "Wh reshaped instead of transposed",
-        "WhT = xp.ascontiguousarray(Wh.T)",
+        "WhT = transposed(Wh)",
         "WhT = Wh.reshape(4 * H, H)",
         "A reshape gives Wh the shape of its transpose, but not its numbers.",
         "transpose",

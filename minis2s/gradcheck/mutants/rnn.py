@@ -79,7 +79,7 @@ MUTANTS = [
     ),
     sequence(
         "Wh not transposed",
-        "WhT = xp.ascontiguousarray(Wh.T)",
+        "WhT = transposed(Wh)",
         "WhT = xp.ascontiguousarray(Wh)",
         "Going back through h_prev Wh, the matrix is not transposed.",
         "transpose",

