@@ -73,8 +73,7 @@ def build(source: Path, language: str) -> "NotebookNode":
     about = {"lesson": source.stem, "lang": language, "source": "", "seal": ""}
     metadata = {"kernelspec": PYTHON, "language_info": {"name": "python"}, "minis2s": about}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    about = notebook.metadata.minis2s
-    about.source = checksum(nbformat.writes(notebook))
+    notebook.metadata.minis2s.source = checksum(nbformat.writes(notebook))
     return notebook
 
 

