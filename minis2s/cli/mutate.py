@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--kind", metavar="KIND", help="with --check: which operation it judges, as lstm or gru_step")
     parser.add_argument("--only", metavar="TEXT", help="plant only bugs whose name contains TEXT, as lstm/ or mask")
+    parser.add_argument(
+        "--part", type=part, default=(1, 1), metavar="K/N", help="plant every N-th bug only, from the K-th on, as 2/3"
+    )
     parser.add_argument("--list", action="store_true", help="show the bugs and plant none")
     parser.add_argument("--jobs", type=count, metavar="N", help="try N bugs at once (default: the cores)")
     parser.add_argument("--json", metavar="FILE", help="write the result into FILE as well")
@@ -43,9 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def part(text: str) -> tuple[int, int]:
+    """K/N, with K from 1 to N."""
+    first, _, step = text.partition("/")
+    if not (first.isdecimal() and step.isdecimal() and 1 <= int(first) <= int(step)):
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 1 to N, as 2/3, got {text!r}")
+    return int(first), int(step)
+
+
 def run(args: argparse.Namespace) -> int:
     """The command: 0 when every bug was noticed, 1 when some live."""
-    mutants = chosen(args.only)
+    first, step = args.part
+    mutants = chosen(args.only)[first - 1 :: step]
+    if not mutants:
+        raise UserError(f"--part {first}/{step} leaves no bug to plant: there are fewer than {first}")
     if args.list:
         show(mutants)
         return 0

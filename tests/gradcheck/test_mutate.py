@@ -121,6 +121,10 @@ def test_a_mistake_in_the_test_file_too(tests):
         (["--check", "nowhere.py:f", "--kind", "lstm"], "cannot read nowhere.py: there is no such file"),
         (["--check", "nowhere.py", "--kind", "lstm"], "--check needs FILE.py:NAME, got 'nowhere.py'"),
         (["--tests", "a", "--check", "b.py:f", "--kind", "rnn"], "name two checks: choose one"),
+        (["--part", "0/3"], "must be K/N with K from 1 to N, as 2/3, got '0/3'"),
+        (["--part", "4/3"], "must be K/N"),
+        (["--part", "2"], "must be K/N"),
+        (["--only", "sum over the batch", "--part", "400/400", "--list"], "leaves no bug to plant"),
     ],
 )
 def test_bad_input_is_said_in_one_sentence(arguments, words, capsys):
@@ -133,6 +137,16 @@ def test_the_list_of_bugs(capsys):
     assert main(["mutate", "--list", "--only", "masked_softmax"]) == 0
     said = capsys.readouterr().out
     assert "masked_softmax/sum over the batch\n    The sum runs" in said and said.endswith("9 planted bugs\n")
+
+
+def test_the_parts_together_are_all_bugs(capsys):
+    names = []
+    for k in (1, 2, 3):
+        assert main(["mutate", "--list", "--part", f"{k}/3"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        names.append([line for line in lines[:-1] if not line.startswith(" ")])
+    assert sorted(sum(names, [])) == sorted(MUTANTS)
+    assert max(map(len, names)) - min(map(len, names)) <= 1
 
 
 # -- a check of one pair ---------------------------------------------------------------------------------
