@@ -932,7 +932,7 @@ change = {task: found[1] - found[0] for task, found in free.items()}
 assert change["sorted"].mean() < 0 and (change["backwards"] > 0.05).all()
 for task, found in change.items():
     print(f"{task:10s} change of the share of wrong tokens, seed by seed: {np.round(found, 3)}")
-print("evidence: sorting makes fewer mistakes in the mean (below 0), backwards more for each seed (over 0.05)")
+print("evidence: sorting makes fewer mistakes in the mean (change < 0), backwards more for each (> 0.05)")
 
 # %% [markdown] lang="en"
 # Each line is one seed: with scheduled sampling the sorting gets a little better in the mean, and the writing
