@@ -609,16 +609,16 @@ print(
 # ## 7. One training step, opened
 #
 # So far the weights were random or the layer stood alone. Now a whole model, trained: an encoder and a
-# decoder, each an LSTM of 16 units, without attention. The task: write a word of 3 to 5 letters backwards. All
-# that the decoder learns of the word are the two states, h and c, that the encoder ends with. The first letter
-# read is the last one written, ten steps later.
+# decoder, each an LSTM of 16 units, without attention. The task: write a word of 3 to 5 letters backwards.
+# All that the decoder learns of the word are the two states, h and c, that the encoder ends with. The first
+# letter read is the last one written; in a word of five letters, ten steps later.
 
 # %% [markdown] lang="zh"
 # ## 7. 打开一个训练步
 #
 # 到现在为止，要么权重是随机的，要么只有单独一层。现在来看一个训练好的完整模型：编码器和解码器各是一个 16 个单元的 LSTM，
 # 没有注意力。任务：把 3 到 5 个字母的词倒着写出来。解码器对这个词的全部了解，就是编码器结束时的两个状态 h 和 c。
-# 最先读到的字母最后才写出，中间隔着十步。
+# 最先读到的字母最后才写出；五个字母的词里，中间隔着十步。
 
 # %%
 def up_to_five(pairs):
@@ -643,9 +643,9 @@ for n in range(700):
     optimizer.step()
 
 written = translator.translate([pair.source for pair in new_words])
-share_right = np.mean([best.text == pair.targets[0] for pair, (best,) in zip(new_words, written, strict=True)])
-assert share_right > 0.5
-print(f"evidence: {share_right:.0%} > 50 % of {len(new_words)} new words are written backwards without a fault")
+right = [best.text == pair.targets[0] for pair, (best,) in zip(new_words, written, strict=True)]
+assert np.mean(right) > 0.5
+print(f"evidence: {np.mean(right):.0%} > 50 % of {len(right)} new words are written without a fault")
 
 # %% [markdown] lang="en"
 # ### The tape
@@ -728,8 +728,8 @@ print(f"evidence: from end to start of the encoder, forget gates alone bring {ga
 
 # %% [markdown] lang="en"
 # Now the longest way. `tape.bptt(row)` itemises further: for one sentence, the gradient of every state **by
-# the loss term it comes from**. We take the loss of the last letter written (step 4) and follow it back to the
-# cell state after the first letter read: four steps through the decoder, one over to the encoder, five
+# the loss term it comes from**. We take the loss of the last letter written (step 4) and follow it back to
+# the cell state after the first letter read: four steps through the decoder, one over to the encoder, five
 # through the encoder.
 
 # %% [markdown] lang="zh"
@@ -766,23 +766,23 @@ for axes in (left, right):
 ends, shares = np.array(ways)[:, -1], np.array(carried)[:, -1]
 assert ends.min() > 0.2 and ends.max() < 5 and shares.mean() > 0.1
 print("evidence: summed over the loss terms it is dc of the tape, up to 1e-12")
-print(f"evidence: after ten steps dc is {ends.min():.1f} to {ends.max():.1f} times as long as at first (0.2 to 5)")
+print(f"evidence: after ten steps dc is {ends.min():.1f} to {ends.max():.1f} times as long (between 0.2 and 5)")
 print(f"evidence: of it {shares.mean():.0%} > 10 % has met nothing but forget gates on the way, in the mean")
 
 # %% [markdown] lang="en"
-# Over ten steps the gradient of the cell state stays about as long as it was (left), while the part that has gone through
-# forget gates alone becomes smaller at each of them (right).
+# Over ten steps the gradient of the cell state stays about as long as it was (left), while the share that has
+# gone through forget gates alone falls (right).
 
 # %% [markdown] lang="zh"
-# 走过十步，细胞状态的梯度仍与原来差不多长（左），而只经过遗忘门的那一部分每过一步就小一些（右）。
+# 走过十步，细胞状态的梯度仍与原来差不多长（左），而只经过遗忘门的那一份逐渐下降（右）。
 
 # %% [markdown] lang="en"
 # ### Does it need the carry?
 #
 # A gradient says what a *small* change does. A large one must be tried: `tape.what_if` takes the same step
-# once more with something changed. We cut the carry in the encoder ($c_{prev} = 0$ in $c = f \cdot c_{prev} +
-# i \cdot g$), and then, in its place, the recurrent path ($h_{prev} = 0$ in z). **Guess first**: which letters
-# are lost in each case? Guessing among 26 letters costs $\ln 26 = 3.26$ nats.
+# once more with something changed. We cut the carry in the encoder, $c_{prev} = 0$ in
+# $c = f \cdot c_{prev} + i \cdot g$, and then, in its place, the recurrent path, $h_{prev} = 0$ in z. **Guess
+# first**: which letters are lost in each case? Guessing among 26 letters costs $\ln 26 = 3.26$ nats.
 
 # %% [markdown] lang="zh"
 # ### 它需要这条通路吗？
