@@ -769,10 +769,10 @@ assert 0.2 < lengths.min() and lengths.max() < 10 and 0.1 < shares.mean() < 0.5
 print("evidence: summed over the loss terms it is dc of the tape, up to 1e-12")
 print(f"evidence: the length of dc is {lengths.min():.1f} to {lengths.max():.1f} times the first (0.2 to 10)")
 print(f"  after ten steps {ends.min():.1f} to {ends.max():.1f} times")
-print(f"evidence: of it {shares.mean():.0%} (10 to 50 %) has met nothing but forget gates on the way, in the mean")
+print(f"evidence: of it {shares.mean():.0%} (10 to 50 %) has met nothing but forget gates on its way")
 
 # %% [markdown] lang="en"
-# At each of the ten steps back the gradient is between a fifth and ten times as long as at first (left), while
+# At each of ten steps back the gradient is between a fifth and ten times as long as at first (left), while
 # the mean share that has gone through forget gates alone falls below one half (right).
 
 # %% [markdown] lang="zh"
