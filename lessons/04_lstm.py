@@ -772,7 +772,7 @@ print(f"  after ten steps {ends.min():.1f} to {ends.max():.1f} times")
 print(f"evidence: of it {shares.mean():.0%} (10 to 50 %) has met nothing but forget gates on its way")
 
 # %% [markdown] lang="en"
-# Ten steps back the gradient is always between a fifth and twenty times as long as at first (left), while
+# At all ten steps the gradient is between a fifth and twenty times as long as at first (left), while
 # the mean share that has gone through forget gates alone falls below one half (right).
 
 # %% [markdown] lang="zh"
