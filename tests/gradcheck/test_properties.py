@@ -166,19 +166,19 @@ def loss_of(model, value):
 
 def attention_without_mask(m):
     @instead(m.decoder.attention, "forward")
-    def forward(original, query, keys, memory, mask=None):
-        return original(query, keys, memory, None)
+    def forward(original, query, keys, memory, mask=None, **options):
+        return original(query, keys, memory, None, **options)
 
 
 def attention_mask_as_zeros(m):
     """Padded scores are set to 0 and not to something very small."""
 
     @instead(m.decoder.attention, "forward")
-    def forward(original, query, keys, memory, mask=None):
-        _, cache = original(query, keys, memory, mask)
-        scores, _ = m.decoder.attention.score_op.forward(
-            query, keys, *(w.data for w in m.decoder.attention.weights())
-        )
+    def forward(original, query, keys, memory, mask=None, **options):
+        _, cache = original(query, keys, memory, mask, **options)
+        attention = m.decoder.attention
+        op, weights = (F.dot_scores, []) if options.get("folded") else (attention.score_op, attention.weights())
+        scores, _ = op.forward(query, keys, *(w.data for w in weights))
         weights, softmax = F.masked_softmax.forward(np.where(mask.T[None], scores, 0))
         context, weighted = F.weighted_sum.forward(weights, memory)
         return context, cache._replace(softmax=softmax, weighted_sum=weighted)
@@ -186,8 +186,8 @@ def attention_mask_as_zeros(m):
 
 def attention_cut_after_softmax(m):
     @instead(m.decoder.attention, "forward")
-    def forward(original, query, keys, memory, mask=None):
-        _, cache = original(query, keys, memory, None)
+    def forward(original, query, keys, memory, mask=None, **options):
+        _, cache = original(query, keys, memory, None, **options)
         weights = cache.softmax.weights * mask.T[None]
         context, weighted = F.weighted_sum.forward(weights, memory)
         return context, cache._replace(softmax=cache.softmax._replace(weights=weights), weighted_sum=weighted)

@@ -296,8 +296,8 @@ MUTANTS = [
     lost(
         "greedy:follow",
         "tokens of the wrong rows",
-        "sentences, tokens = sentences[on], tokens[on]",
-        "sentences, tokens = sentences[on], tokens[: on.size]",
+        "sentences, tokens, rows = sentences[on], tokens[on], on",
+        "sentences, tokens, rows = sentences[on], tokens[: on.size], on",
         "When sentences leave the batch, the others read the tokens of the first rows.",
         "the batch has one sentence",
     ),
