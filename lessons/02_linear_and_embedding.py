@@ -37,7 +37,6 @@ import inspect
 import re
 import sys
 import time
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,6 +52,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.backend import scatter_add
+from minis2s.lessons import exercise
 
 # %% [markdown] lang="en"
 # ## 1. The shape alphabet
@@ -754,26 +754,6 @@ print(f"evidence: mean cosine of two vowels {among:.2f}, of vowel and consonant 
 #
 # 每个练习有一个留空的单元格和一个检查它的单元格。
 # 在填好之前，检查会报错并给出练习的名字。提示是折叠的。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: tied weights

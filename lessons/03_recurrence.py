@@ -35,13 +35,12 @@
 
 # %%
 import inspect
-import sys
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from minis2s import Parameter, clip_global_norm, functional, gradcheck
+from minis2s.lessons import exercise
 from minis2s.nn.init import orthogonal
 
 # %% [markdown] lang="en"
@@ -780,26 +779,6 @@ print(f"evidence: clipping at 1 shortened {shortened:.0%} of the steps, fewer th
 #
 # 每个练习有一个留空的单元格和一个检查它的单元格。
 # 在填好之前，检查会报错并给出练习的名字。提示是折叠的。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: a leaky unit

@@ -80,8 +80,6 @@
 
 # %%
 import inspect
-import sys
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -97,6 +95,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.gradcheck import gradcheck
+from minis2s.lessons import exercise
 from minis2s.models import attention_weights
 
 
@@ -899,26 +898,6 @@ print(
 # ## 9. 练习
 #
 # 检查单元在练习解出之前一直是红色的。提示是折叠的。
-
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
 
 
 # %% [markdown] lang="en"

@@ -58,8 +58,6 @@
 # %%
 import inspect
 import string
-import sys
-from contextlib import contextmanager
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -84,6 +82,7 @@ from minis2s import (
 )
 from minis2s.data import BOS, PAD, Pair
 from minis2s.gradcheck import gradcheck
+from minis2s.lessons import exercise
 from minis2s.models.decoder import Decoder
 
 
@@ -1026,26 +1025,6 @@ print(f"evidence: P(b | a) is {with_teacher:.3f} > 0.95 with teacher forcing; "
 # ## 10. 练习
 #
 # 每个练习有一个留空的单元和一个检查单元。空没有填对之前，检查会报出练习的名字。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: Nesterov's momentum

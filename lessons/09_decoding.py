@@ -73,8 +73,6 @@
 
 # %%
 import inspect
-import sys
-from contextlib import contextmanager
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -98,6 +96,7 @@ from minis2s import (
     make_batches,
 )
 from minis2s.gradcheck.properties import properties
+from minis2s.lessons import exercise
 
 
 # %%
@@ -544,26 +543,6 @@ print(f"evidence: it makes {exact_errors} mistakes in letters where a beam of 5 
 # ## 6. 练习
 #
 # 填上空缺，再运行下面的单元格。空缺填好之前，它一直是红的；作为程序运行时，则打印 "not solved yet"。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: a bonus for words

@@ -86,6 +86,7 @@ from minis2s.functional.cross_entropy import probs_and_surprise
 from minis2s.functional.lstm import by_gate
 from minis2s.functional.one_hot import one_hot
 from minis2s.gradcheck import gradcheck
+from minis2s.lessons import exercise
 from minis2s.nn import live_rows
 from minis2s.optim import pieces
 from minis2s.train.parallel import Workers
@@ -1172,26 +1173,6 @@ print("evidence: np.exp of a device array and its sum with a host array raise Ty
 #
 # 每个练习有一个留空的单元和一个检查的单元。空没有填好之前，检查会带着练习的名字报错。
 # 检查都不看时钟：它们数乘积的个数，比较数值，测量内存。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: products after the loop

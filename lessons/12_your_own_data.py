@@ -93,6 +93,7 @@ from minis2s import (
     write_pairs,
 )
 from minis2s.gradcheck import gradcheck
+from minis2s.lessons import exercise
 from minis2s.train.metrics import bootstrap_interval, resampled_sums
 
 LETTERS = {1000: "M", 900: "CM", 500: "D", 400: "CD", 100: "C", 90: "XC", 50: "L", 40: "XL",
@@ -774,26 +775,6 @@ print("evidence: both exit codes are 0; the folder is gone again")
 # ## 11. 练习
 #
 # 每个练习有一个留空的单元和一个检查的单元。空没有填好之前，检查会带着练习的名字报错。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: a split without a leak

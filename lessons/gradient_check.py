@@ -60,8 +60,6 @@
 
 # %%
 import inspect
-import sys
-from contextlib import contextmanager
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -70,6 +68,7 @@ import numpy as np
 from minis2s import LSTM, Adam, ModelConfig, Op, Translator, encode_pairs, functional, load_task, make_batch
 from minis2s.gradcheck import assert_gradients, gradcheck
 from minis2s.gradcheck.properties import properties
+from minis2s.lessons import exercise
 
 
 # %%
@@ -1205,26 +1204,6 @@ print(f"evidence: {report.where()}")
 #
 # 每个练习有一个留了空的单元，和一个检查它的单元。空没有填好，检查就会报出这个练习的名字。
 # 答案在最后。
-
-# %%
-class Unsolved(Exception):
-    """What the check of an exercise raises until it is solved."""
-
-
-@contextmanager
-def exercise(name):
-    """In a notebook the cell stays red until the exercise is solved; a plain script prints it and goes on."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{name} is not solved yet: {first_line}"
-        if "ipykernel" in sys.modules:
-            raise Unsolved(message) from None
-        print(message)
-    else:
-        print(f"{name} is solved")
-
 
 # %% [markdown] lang="en"
 # ### Exercise 1: a derivative of your own

@@ -10,7 +10,10 @@ import hashlib
 import importlib
 import os
 import re
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -29,6 +32,26 @@ CELL_METADATA = ("lang", "tags", "jupyter")  # what a source says of a cell; Jup
 SECONDS = 600  # for one cell
 SEAL = re.compile(r'"seal": "([0-9a-f]*)"')
 SOURCE = re.compile(r'"source": "([0-9a-f]{64})"')
+
+
+class Unsolved(Exception):
+    """What the check of an exercise raises until it is solved."""
+
+
+@contextmanager
+def exercise(name: str) -> Iterator[None]:
+    """Around the check of an exercise. In a notebook its cell stays red until the exercise is solved; a plain
+    program prints that it is not, and goes on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 -- what fills the hole may raise anything
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{name} is not solved yet: {first_line}"
+        if "ipykernel" in sys.modules:
+            raise Unsolved(message) from None
+        print(message)
+    else:
+        print(f"{name} is solved")
 
 
 def lesson_folder() -> Path:
