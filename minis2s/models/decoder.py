@@ -138,7 +138,9 @@ class Decoder(Layer):
     def step(
         self, x: Array | Lookup, state: DecoderState, memory: Memory, *, rng: np.random.Generator | None = None
     ):
-        """One target token: x (B, E), embedded, or a Lookup where `takes_lookups` -> ((attentional state (B, H), next state), cache).
+        """One target token: x (B, E), embedded -> ((attentional state (B, H), next state), cache).
+
+        Where `takes_lookups`, x may be a Lookup of ids (B,).
 
             plain      h = cells(x)               attentional = h
             luong      h = cells(x)               context = attend(h)      attentional = readout(context, h)
@@ -276,7 +278,9 @@ class Decoder(Layer):
     ):
         """Encoder states (S, B, M), mask (S, B), initial cell states, tgt_in (T, B) -> (logits (T, B, V), cache).
 
-        Without `output`, the attentional states (T, B, H) of which the output layer makes them. tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
+        Without `output`, the attentional states (T, B, H) of which the output layer makes them.
+
+        tgt_in is BOS and then the right tokens: teacher forcing. Where coins (T, B) is False the
         model's own best token of the step before goes in instead. `stepwise` takes the steps one by
         one even where they could run at once; the numbers are the same.
 
