@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minis2s import Parameter, clip_global_norm, functional, gradcheck
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 from minis2s.nn.init import orthogonal
 
 # %% [markdown] lang="en"
@@ -880,18 +880,10 @@ with exercise("Exercise 1, a leaky unit"):
 # </details>
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-SOURCE = "\n\n".join(inspect.getsource(f) for f in (step_forward, step_backward, rnn_forward, rnn_backward))
-
-
 def broken(changes):
     """The pair, with some lines replaced: changes is {old: new}."""
-    text = SOURCE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return names["rnn_forward"], names["rnn_backward"]
+    *_, forward, backward = with_changes(changes, step_forward, step_backward, rnn_forward, rnn_backward)
+    return forward, backward
 
 
 def gradients_of(pair):

@@ -101,7 +101,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 
 
 # %%
@@ -700,18 +700,9 @@ with exercise("Exercise 1, weights from another book"):
 # </details>
 
 # %%
-SOURCE = inspect.getsource(step_backward) + "\n\n" + inspect.getsource(gru_backward)
-
-
 def broken(changes):
     """The backward pass with some lines replaced: changes is {old: new}."""
-    text = SOURCE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return names["gru_backward"]
+    return with_changes(changes, step_backward, gru_backward)[1]
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]

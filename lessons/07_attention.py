@@ -95,7 +95,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 from minis2s.models import attention_weights
 
 
@@ -972,18 +972,9 @@ with exercise("Exercise 1, scaled dot scores"):
 # </details>
 
 # %%
-SOURCE = inspect.getsource(attention_backward)
-
-
 def broken(changes):
     """The backward pass with some lines replaced: changes is {old: new}."""
-    text = SOURCE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return names["attention_backward"]
+    return with_changes(changes, attention_backward)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]

@@ -82,7 +82,7 @@ from minis2s import (
 )
 from minis2s.data import BOS, PAD, Pair
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 from minis2s.models.decoder import Decoder
 
 
@@ -1104,13 +1104,7 @@ with exercise("Exercise 1, Nesterov's momentum"):
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
 def changed_adam(changes):
     """adam with some parts of its text replaced: changes is {old: new}."""
-    text = inspect.getsource(adam)
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in adam"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return names["adam"]
+    return with_changes(changes, adam)
 
 
 def steps_of(rule, gradients):

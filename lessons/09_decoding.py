@@ -96,7 +96,7 @@ from minis2s import (
     make_batches,
 )
 from minis2s.gradcheck.properties import properties
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 
 
 # %%
@@ -624,18 +624,9 @@ with exercise("Exercise 1, a bonus for words"):
 # </details>
 
 # %%
-CODE = inspect.getsource(beam_of_one)
-
-
 def broken(changes):
     """beam_of_one with some lines replaced: changes is {old: new}."""
-    text = CODE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = {"np": np, "BOS": BOS, "EOS": EOS, "penalty": penalty}
-    exec(text, names)
-    return names["beam_of_one"]
+    return with_changes(changes, beam_of_one)
 
 
 def texts_of(search_of_one, beam, alpha, count=30):

@@ -47,7 +47,7 @@ from minis2s import (
     make_batch,
     make_batches,
 )
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 from minis2s.trace import AttentionRow, Cut, ForceToken, Pin
 from minis2s.trace.bptt import gradient_paths
 from minis2s.trace.what_if import what_if
@@ -604,19 +604,13 @@ def experiment(examples, new_examples, shuffled):
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input"]
-SOURCE = inspect.getsource(experiment)
 SIX, OTHERS = held_out[:6], held_out[400:]
 
 
 def results(changes):
     """(accuracy, the same on shuffled labels) of experiment, some lines replaced: changes is {old: new}."""
-    text = SOURCE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return [names["experiment"](SIX, OTHERS, shuffled) for shuffled in (False, True)]
+    changed = with_changes(changes, experiment)
+    return [changed(SIX, OTHERS, shuffled) for shuffled in (False, True)]
 
 
 hidden = results({"return accuracy(W, new_X, new_y)": "return accuracy(W, X, y)"})

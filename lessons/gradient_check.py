@@ -59,7 +59,6 @@
 # 每个元素对应一个斜率。
 
 # %%
-import inspect
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -68,7 +67,7 @@ import numpy as np
 from minis2s import LSTM, Adam, ModelConfig, Op, Translator, encode_pairs, functional, load_task, make_batch
 from minis2s.gradcheck import assert_gradients, gradcheck
 from minis2s.gradcheck.properties import properties
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, with_changes
 
 
 # %%
@@ -432,20 +431,9 @@ print(f"evidence: report.ok, and the largest relative error {worst:.0e} < 1e-12"
 # 它要求旧的那一行恰好出现一次，所以可以放心：别的地方都没有变。
 
 # %%
-SOURCE = "\n\n".join(
-    inspect.getsource(function) for function in (step_forward, step_backward, lstm_forward, lstm_backward)
-)
-
-
 def broken(changes):
     """The student's pair, with some lines replaced: changes is {old: new}."""
-    text = SOURCE
-    for old, new in changes.items():
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        text = text.replace(old, new)
-    names = dict(globals())
-    exec(text, names)
-    return names["lstm_forward"], names["lstm_backward"]
+    return with_changes(changes, step_forward, step_backward, lstm_forward, lstm_backward)[2:]
 
 
 def look(pair):

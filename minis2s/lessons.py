@@ -8,16 +8,17 @@ notebook in which somebody has worked is told from one that may be replaced.
 
 import hashlib
 import importlib
+import inspect
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minis2s.errors import UserError
 from minis2s.files import make_folder, read_text, reading, write_text
@@ -52,6 +53,23 @@ def exercise(name: str) -> Iterator[None]:
         print(message)
     else:
         print(f"{name} is solved")
+
+
+def with_changes(changes: Mapping[str, str], *functions: Callable) -> Any:
+    """The functions with some of their text replaced, {old: new}: how a lesson plants a bug into its own code.
+
+    They see the names that the functions see, and one another. One function comes back as it is, several as
+    a tuple. Raises ValueError for a text that does not occur exactly once.
+    """
+    text = "\n\n".join(inspect.getsource(function) for function in functions)
+    for old, new in changes.items():
+        if text.count(old) != 1:
+            raise ValueError(f"{old!r} should occur once in the text, it occurs {text.count(old)} times")
+        text = text.replace(old, new)
+    names = dict(functions[0].__globals__)
+    exec(text, names)
+    changed = tuple(names[function.__name__] for function in functions)
+    return changed if len(changed) > 1 else changed[0]
 
 
 def lesson_folder() -> Path:

@@ -22,7 +22,7 @@ from minis2s import files, lessons
 from minis2s.cli import lessons as command
 from minis2s.cli import main
 from minis2s.errors import UserError
-from minis2s.lessons import build
+from minis2s.lessons import Unsolved, build, exercise, with_changes
 
 ROOT = Path(__file__).parents[1]
 LESSON = '''# ---
@@ -367,3 +367,41 @@ def test_the_help_needs_no_notebook_packages():
     )
     assert done.returncode == 0, done.stderr
     assert "--execute" in done.stdout
+
+
+# -- what the lessons share ------------------------------------------------------------------------------
+
+
+def doubled(x):
+    return 2 * x
+
+
+def doubled_twice(x):
+    return doubled(doubled(x))
+
+
+def test_a_changed_function_sees_the_others_and_leaves_them_alone():
+    wrong = with_changes({"2 * x": "3 * x"}, doubled)
+    assert (wrong(1), doubled(1)) == (3, 2)
+    one, two = with_changes({"2 * x": "3 * x"}, doubled, doubled_twice)
+    assert (one(1), two(1), doubled_twice(1)) == (3, 9, 4)
+
+
+@pytest.mark.parametrize("text", ["4 * x", "doubled"])
+def test_a_text_to_change_must_occur_once(text):
+    with pytest.raises(ValueError, match="should occur once"):
+        with_changes({text: "x"}, doubled, doubled_twice)
+
+
+def test_an_exercise_prints_in_a_program_and_raises_in_a_notebook(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    with exercise("Exercise 1, a hole"):
+        raise ValueError("first line\nsecond line")
+    with exercise("Exercise 2, done"):
+        pass
+    printed = "Exercise 1, a hole is not solved yet: first line\nExercise 2, done is solved\n"
+    assert capsys.readouterr().out == printed
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with pytest.raises(Unsolved, match="Exercise 1, a hole is not solved yet: by zero"):
+        with exercise("Exercise 1, a hole"):
+            raise ZeroDivisionError("by zero")

@@ -7,12 +7,14 @@ equivalent to the right code; a test proves it.
 
 from minis2s.gradcheck.mutants import (
     attention,
+    attention_weights,
     forward,
     forward_layers,
     forward_models,
     gru,
     gru_step,
     lstm,
+    lstm_products,
     lstm_step,
     optimizers,
     output,
@@ -25,10 +27,10 @@ from minis2s.gradcheck.mutants import (
 from minis2s.gradcheck.mutants.mutant import Mutant, mutated_code, mutated_op, planted
 
 by_area: dict[str, list[Mutant]] = {
-    "lstm": [*lstm.MUTANTS, *lstm_step.MUTANTS],
+    "lstm": [*lstm.MUTANTS, *lstm_products.MUTANTS, *lstm_step.MUTANTS],
     "gru": [*gru.MUTANTS, *gru_step.MUTANTS],
     "rnn": rnn.MUTANTS,
-    "attention": attention.MUTANTS,
+    "attention": [*attention.MUTANTS, *attention_weights.MUTANTS],
     "output": output.MUTANTS,
     "wiring": [*wiring.MUTANTS, *wiring_encoder.MUTANTS, *wiring_decoder.MUTANTS],
     "forward": [*forward.MUTANTS, *forward_layers.MUTANTS, *forward_models.MUTANTS],
