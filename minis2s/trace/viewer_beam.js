@@ -74,34 +74,14 @@ function beamView() {
   ];
   const columns = ["log_prob", "total", ...more, "score"],
     title = { log_prob: say("log_prob"), total: say("sum_lp"), score: say("score") };
-  const table = el(
-    "table",
-    { class: "plain-table" },
-    el(
-      "thead",
-      {},
-      el(
-        "tr",
-        {},
-        [say("step"), say("token"), ...columns.map((key) => title[key] || key), say("fate")].map((text) =>
-          el("th", { scope: "col" }, text),
-        ),
-      ),
-    ),
-    el(
-      "tbody",
-      {},
-      pathTo(state.node).map((node) =>
-        el(
-          "tr",
-          {},
-          el("td", {}, node.step < 0 ? "–" : String(node.step)),
-          el("td", { class: "mono" }, visible(node.token)),
-          columns.map((key) => el("td", { class: "num", title: full(node[key]), "data-v": node[key] }, short(node[key]))),
-          el("td", {}, fateOf(node)),
-        ),
-      ),
-    ),
+  const table = plainTable(
+    [say("step"), say("token"), ...columns.map((key) => title[key] || key), say("fate")],
+    pathTo(state.node).map((node) => [
+      el("td", {}, node.step < 0 ? "–" : String(node.step)),
+      el("td", { class: "mono" }, visible(node.token)),
+      columns.map((key) => el("td", { class: "num", title: full(node[key]), "data-v": node[key] }, short(node[key]))),
+      el("td", {}, fateOf(node)),
+    ]),
   );
   return [
     figure(

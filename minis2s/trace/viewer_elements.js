@@ -166,6 +166,15 @@ function heatMap({ rows, heads, corner, label, chosenColumn, picked, pick, litRo
   }
   return scroller(table);
 }
+// a table of words and numbers: its headings, and per row the cells
+function plainTable(headings, rows) {
+  return el(
+    "table",
+    { class: "plain-table" },
+    el("thead", {}, el("tr", {}, headings.map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", {}, rows.map((cells) => el("tr", {}, cells))),
+  );
+}
 function legend(names, texts) {
   return el(
     "div",

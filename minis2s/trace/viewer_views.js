@@ -276,34 +276,16 @@ function whatView() {
     sub: String(k),
     title: `${full(losses[k])} → ${full(v)}`,
   }));
-  const table = el(
-    "table",
-    { class: "plain-table" },
-    el(
-      "thead",
-      {},
-      el(
-        "tr",
-        {},
-        ["step", "right", "old", "new", "old_p", "new_p"].map((key) => el("th", { scope: "col" }, say(key))),
-      ),
-    ),
-    el(
-      "tbody",
-      {},
-      (now.output || []).map((token, k) =>
-        el(
-          "tr",
-          {},
-          el("td", {}, String(k)),
-          el("td", { class: "mono" }, visible(targetOut[k] ?? "")),
-          el("td", { class: "mono" }, visible(old[k] ?? "")),
-          el("td", { class: "mono" + (token !== old[k] ? " changed" : "") }, (token !== old[k] ? "≠ " : "") + visible(token)),
-          el("td", { class: "num" }, outputs[k] ? short(outputs[k].p) : "–"),
-          el("td", { class: "num", "data-v": now.right_p && now.right_p[k] }, short(now.right_p && now.right_p[k])),
-        ),
-      ),
-    ),
+  const table = plainTable(
+    ["step", "right", "old", "new", "old_p", "new_p"].map((key) => say(key)),
+    (now.output || []).map((token, k) => [
+      el("td", {}, String(k)),
+      el("td", { class: "mono" }, visible(targetOut[k] ?? "")),
+      el("td", { class: "mono" }, visible(old[k] ?? "")),
+      el("td", { class: "mono" + (token !== old[k] ? " changed" : "") }, (token !== old[k] ? "≠ " : "") + visible(token)),
+      el("td", { class: "num" }, outputs[k] ? short(outputs[k].p) : "–"),
+      el("td", { class: "num", "data-v": now.right_p && now.right_p[k] }, short(now.right_p && now.right_p[k])),
+    ]),
   );
   return [
     el(
