@@ -519,7 +519,7 @@ for call in ("first", "second"):
 #
 # $$q_v = (1 - s)\, [v = y] + \frac{s}{V} \qquad\qquad -\log p_y \ \text{ becomes } -\sum_v q_v \log p_v$$
 #
-# ### Task `smoothing` (7 points)
+# ### Task `smoothing` (6 points)
 #
 # Write the loss with smoothing, and derive its gradient. Hint: the $q_v$ sum to 1. All logits are finite here.
 # This task stands by itself: you may call your functions of section 4, but you need not.
@@ -533,7 +533,7 @@ for call in ("first", "second"):
 # $$q_v = (1 - s)\, [v = y] + \frac{s}{V} \qquad\qquad
 # -\log p_y \ \text{ 变为 } -\sum_v q_v \log p_v$$
 #
-# ### 任务 `smoothing`（7 分）
+# ### 任务 `smoothing`（6 分）
 #
 # 写出带平滑的损失，并推导它的梯度。提示：所有 $q_v$ 之和为 1。这里所有 logits 都是有限的。
 # 这个任务是独立的：可以调用第 4 节的函数，也可以不用。
@@ -635,9 +635,7 @@ for s in (0.0, 1.0):
     same(smoothed_backward(1.0, cache), functional.cross_entropy.backward(1.0, theirs), "dlogits")
 
 # %% [markdown] lang="en" tags=["written"] task="softmax_written" points=4
-# ## 6. In words
-#
-# ### Question `softmax_written` (4 points)
+# ## 6. In your own words: `softmax_written` (4 points)
 #
 # 1. A new model knows nothing of the 39 sounds and the end mark (V = 40). Which loss do you expect at the first
 #    step? A friend sees 11.0 instead. Name a likely reason.
@@ -648,9 +646,7 @@ for s in (0.0, 1.0):
 # Two or three sentences each.
 
 # %% [markdown] lang="zh" tags=["written"] task="softmax_written" points=4
-# ## 6. 用文字说明
-#
-# ### 问题 `softmax_written`（4 分）
+# ## 6. 用你自己的话：`softmax_written`（4 分）
 #
 # 1. 一个新模型对 39 个音素和结束符（V = 40）一无所知。第一步的损失应该是多少？
 #    一位朋友看到的却是 11.0。说出一个可能的原因。
@@ -712,7 +708,7 @@ from minis2s import (
 )
 
 mine = Op("mine", cross_entropy_forward, cross_entropy_backward)
-STEPS = 500
+STEPS = 800
 
 
 def train(words):
@@ -732,7 +728,7 @@ def train(words):
         model.backward_out(mine.backward(1.0, loss_cache), model_cache)
         clip_global_norm(model.parameters(), 1.0)
         optimizer.step()
-        if step % 100 == 0 or step == STEPS - 1:
+        if step % 200 == 0 or step == STEPS - 1:
             print(f"step {step:3}: loss {loss:.2f}")
     return translator
 
@@ -743,7 +739,7 @@ except UserError as error:
     print(error)
 else:
     translator = train(words)
-    for word in ("chatbot", "vlogger", "pixel", "robot", "batman"):
+    for word in ("chatbot", "webcam", "zumba", "sudoku", "muggle"):
         print(f"{word:8} {translator.translate([word])[0][0].text}")
 
 # %% [markdown] lang="en"

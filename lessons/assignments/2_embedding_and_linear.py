@@ -123,7 +123,7 @@ print(f"totals {totals}, dx {dx}, dw {dw}")
 # Where there are axes before D, count them as one: N rows. The order of the rows stays, so this reshape is
 # harmless.
 #
-# ### Task `linear` (11 points)
+# ### Task `linear` (10 points)
 #
 # Write the pair. To find the three gradients, ask of each number where it goes and with which factor (lesson 2,
 # section 2). Beware of a help that fails: where D = K, a wrong product has the right shape, too.
@@ -142,7 +142,7 @@ print(f"totals {totals}, dx {dx}, dw {dw}")
 #
 # D 之前有多个轴时，把它们当作一个轴来数，即 N 行。行的顺序不变，所以这个 reshape 没有害处。
 #
-# ### 任务 `linear`（11 分）
+# ### 任务 `linear`（10 分）
 #
 # 写出这一对函数。求三个梯度时，对每个数都问：它去了哪里，带着什么因子（第 2 课第 2 节）。
 # 有一个办法会失灵，要当心：D = K 时，错误的乘积形状也是对的。
@@ -612,9 +612,7 @@ for call in ("first", "second"):
     same(dE, expected, f"dE of the {call} call")
 
 # %% [markdown] lang="en" tags=["written"] task="embedding_written" points=4
-# ## 5. In words
-#
-# ### Question `embedding_written` (4 points)
+# ## 5. In your own words: `embedding_written` (4 points)
 #
 # 1. A friend writes `dW[ids] += dout` in the embedding. Nothing is raised, and the loss falls. Which letters learn
 #    too little, and why does a gradient check with the ids 0, 1, 2, 3 not find it?
@@ -625,9 +623,7 @@ for call in ("first", "second"):
 # Two or three sentences each.
 
 # %% [markdown] lang="zh" tags=["written"] task="embedding_written" points=4
-# ## 5. 用文字说明
-#
-# ### 问题 `embedding_written`（4 分）
+# ## 5. 用你自己的话：`embedding_written`（4 分）
 #
 # 1. 一位朋友在嵌入里写了 `dW[ids] += dout`。没有报错，损失也在下降。哪些字母学得太少？
 #    为什么用 id 0、1、2、3 做梯度检查发现不了这个错误？
@@ -690,7 +686,7 @@ from minis2s import (
 
 my_embedding = Op("my embedding", embedding_forward, embedding_backward)
 my_linear = Op("my linear layer", linear_forward, linear_backward)
-STEPS = 500
+STEPS = 800
 
 
 def train(words):
@@ -713,7 +709,7 @@ def train(words):
         model.backward(1.0, cache)
         clip_global_norm(model.parameters(), 1.0)
         optimizer.step()
-        if step % 100 == 0 or step == STEPS - 1:
+        if step % 200 == 0 or step == STEPS - 1:
             print(f"step {step:3}: loss {loss:.2f}")
     return translator
 
@@ -724,9 +720,11 @@ except UserError as error:
     print(error)
 else:
     translator = train(words)
-    for word in ("chatbot", "vlogger", "pixel", "robot", "batman"):
+    for word in ("chatbot", "webcam", "zumba", "sudoku", "muggle"):
         print(f"{word:8} {translator.translate([word])[0][0].text}")
-    NEAREST
+    table = translator.model.encoder.embedding.W.data
+    for letter, near in nearest_tokens(table, translator.source.vocabulary, list("aekm"), count=2).items():
+        print(f"near to {letter}: {', '.join(neighbour.token for neighbour in near)}")
 
 # %% [markdown] lang="en"
 # ## 7. What to read next
