@@ -142,6 +142,7 @@ import numpy as np
 # 反向传播要乘以 `dloss`，即从上面传来的梯度。最后用测量来验证梯度：
 # 让所有分数沿某个方向移动一点点，损失的变化应与梯度所说的一致。
 
+
 # %%
 def silent_forward(z, y):
     """z (N,) scores, y (N,) zeros and ones -> (loss, cache)."""
@@ -184,6 +185,7 @@ print(f"loss {loss:.4f}; its slope in this direction: {slope:.6f}, measured {(up
 #
 # 两个陷阱。$e^{1000}$ 等于 inf，所以 1000 这样的分数要小心处理。分数也可以是 -inf：
 # 这个词元是被禁止的，概率为 0。每一步至少有一个分数是有限的。
+
 
 # %% tags=["answer"] task="softmax" kind="masked_softmax"
 def softmax_forward(scores):
@@ -329,6 +331,7 @@ for shape in ((1, 1, 5), (2, 3, 1)):
 # * 一个真实的词元也没有时，损失为 0，梯度也为 0。不要除以 0。
 # * 错误的词元的分数可以是 -inf，损失仍是有限的。注意不要出现 0 乘以 inf。
 # * `dloss` 是从上面传来的梯度，它不一定是 1。
+
 
 # %% tags=["answer"] task="cross_entropy" kind="cross_entropy"
 def cross_entropy_forward(logits, targets, mask=None):
@@ -538,6 +541,7 @@ for call in ("first", "second"):
 # 写出带平滑的损失，并推导它的梯度。提示：所有 $q_v$ 之和为 1。这里所有 logits 都是有限的。
 # 这个任务是独立的：可以调用第 4 节的函数，也可以不用。
 
+
 # %% tags=["answer"] task="smoothing" kind="cross_entropy"
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     """The mean of -sum_v q_v log p_v over the real tokens.
@@ -617,7 +621,9 @@ logits, targets = 2 * rng.standard_normal((T, B, V)), rng.integers(0, V, (T, B))
 mask = np.arange(T)[:, None] < rng.integers(1, T, B)
 mask[:, rng.integers(B)] = False
 s, dloss = float(rng.uniform(0.05, 0.4)), float(rng.uniform(2, 5))
-expected = functional.cross_entropy.backward(dloss, functional.cross_entropy.forward(logits, targets, mask, s)[1])
+expected = functional.cross_entropy.backward(
+    dloss, functional.cross_entropy.forward(logits, targets, mask, s)[1]
+)
 same(smoothed_backward(dloss, smoothed_forward(logits, targets, mask, s)[1]), expected, "dlogits")
 
 # %% tags=["hidden"] task="smoothing" check="huge logits, without and with full smoothing" points=1

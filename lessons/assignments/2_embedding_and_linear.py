@@ -147,6 +147,7 @@ print(f"totals {totals}, dx {dx}, dw {dw}")
 # 写出这一对函数。求三个梯度时，对每个数都问：它去了哪里，带着什么因子（第 2 课第 2 节）。
 # 有一个办法会失灵，要当心：D = K 时，错误的乘积形状也是对的。
 
+
 # %% tags=["answer"] task="linear" kind="linear"
 def linear_forward(x, W, b=None):
     """out = x W + b on the last axis.
@@ -184,7 +185,9 @@ from minis2s.classroom.checks import parts, same
 x, W, b = np.array([[[1.0, 2.0]], [[3.0, 0.0]]]), np.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]), np.ones(3)
 out, cache = linear_forward(x, W, b)  # (2, 1, 2) and (2, 3)
 same(out, np.array([[[2.0, 3.0, 1.0]], [[4.0, 1.0, 7.0]]]), "out")
-dx, dW, db = parts(linear_backward(np.array([[[1.0, 0.0, 2.0]], [[0.0, 5.0, 0.0]]]), cache), "dx dW db", "backward")
+dx, dW, db = parts(
+    linear_backward(np.array([[[1.0, 0.0, 2.0]], [[0.0, 5.0, 0.0]]]), cache), "dx dW db", "backward"
+)
 same(dx, np.array([[[5.0, -2.0]], [[0.0, 5.0]]]), "dx")
 same(dW, np.array([[1.0, 15.0, 2.0], [2.0, 0.0, 4.0]]), "dW")
 same(db, np.array([1.0, 5.0, 2.0]), "db")
@@ -304,6 +307,7 @@ for axes in ((5,), (1,), (2, 1, 3)):
 # ### 任务 `embedding`（9 分）
 #
 # 写出这一对函数。想一想计票例子里的陷阱。对 N 个 id 逐个循环是对的；不用循环的办法是 `np.add.at`。
+
 
 # %% tags=["answer"] task="embedding" kind="embedding"
 def embedding_forward(W, ids):
@@ -456,6 +460,7 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
 # ### 任务 `tied`（11 分）
 #
 # 写出这一对函数。E 用在两处，所以它的梯度是两部分之和。单词里看不到的字母只得到其中一部分。
+
 
 # %% tags=["answer"] task="tied"
 def tied_forward(E, c, ids, mask=None):

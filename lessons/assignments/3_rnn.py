@@ -162,6 +162,7 @@ print(f"levels at the end {hs[-1]}, da {da:.2f}, measured {(up - down) / 2e-6:.2
 #
 # 写出两个函数。在反向里，先把 dh 分成两部分：真实行的部分，和原样传下去的部分。
 
+
 # %% tags=["answer"] task="rnn_step" kind="rnn_step"
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     """One step of a batch: h = tanh(x Wx + h_prev Wh + b), and h = h_prev in the rows of padding.
@@ -219,7 +220,9 @@ rng = np.random.default_rng(1)
 x, Wx, Wh, b = (0.5 * rng.standard_normal(shape) for shape in ((3, 5), (5, 2), (2, 2), (2,)))
 h_prev, dh, direction = rng.standard_normal((3, 3, 2))
 _, dh_prev, *_ = parts(
-    rnn_step_backward(dh, rnn_step_forward(x, h_prev, Wx, Wh, b)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward"
+    rnn_step_backward(dh, rnn_step_forward(x, h_prev, Wx, Wh, b)[1]),
+    "dx dh_prev dWx dWh db",
+    "rnn_step_backward",
 )
 up, down = (rnn_step_forward(x, h_prev + h * direction, Wx, Wh, b)[0] for h in (1e-5, -1e-5))
 same((dh_prev * direction).sum(), (dh * (up - down)).sum() / 2e-5, "the slope that dh_prev gives", tol=1e-6)
@@ -252,9 +255,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(2, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dh = rng.standard_normal((B, H))
-grads = parts(rnn_step_backward(dh, rnn_step_forward(*given)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward")
+_, cache = rnn_step_forward(*given)
+grads = parts(rnn_step_backward(dh, cache), "dx dh_prev dWx dWh db", "rnn_step_backward")
 expected = functional.rnn_step.backward(dh, functional.rnn_step.forward(*given)[1])
 same(grads[0], expected[0], "dx")
 
@@ -264,9 +269,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(2, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dh = rng.standard_normal((B, H))
-grads = parts(rnn_step_backward(dh, rnn_step_forward(*given)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward")
+_, cache = rnn_step_forward(*given)
+grads = parts(rnn_step_backward(dh, cache), "dx dh_prev dWx dWh db", "rnn_step_backward")
 expected = functional.rnn_step.backward(dh, functional.rnn_step.forward(*given)[1])
 same(grads[1], expected[1], "dh_prev")
 
@@ -276,9 +283,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(2, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dh = rng.standard_normal((B, H))
-grads = parts(rnn_step_backward(dh, rnn_step_forward(*given)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward")
+_, cache = rnn_step_forward(*given)
+grads = parts(rnn_step_backward(dh, cache), "dx dh_prev dWx dWh db", "rnn_step_backward")
 expected = functional.rnn_step.backward(dh, functional.rnn_step.forward(*given)[1])
 same(grads[2], expected[2], "dWx")
 
@@ -288,9 +297,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(2, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dh = rng.standard_normal((B, H))
-grads = parts(rnn_step_backward(dh, rnn_step_forward(*given)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward")
+_, cache = rnn_step_forward(*given)
+grads = parts(rnn_step_backward(dh, cache), "dx dh_prev dWx dWh db", "rnn_step_backward")
 expected = functional.rnn_step.backward(dh, functional.rnn_step.forward(*given)[1])
 same(grads[3], expected[3], "dWh")
 
@@ -300,9 +311,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(2, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dh = rng.standard_normal((B, H))
-grads = parts(rnn_step_backward(dh, rnn_step_forward(*given)[1]), "dx dh_prev dWx dWh db", "rnn_step_backward")
+_, cache = rnn_step_forward(*given)
+grads = parts(rnn_step_backward(dh, cache), "dx dh_prev dWx dWh db", "rnn_step_backward")
 expected = functional.rnn_step.backward(dh, functional.rnn_step.forward(*given)[1])
 same(grads[4], expected[4], "db")
 
@@ -314,7 +327,8 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 B, D, H = rng.integers(3, 7, 3)
-given = [0.5 * rng.standard_normal(shape) for shape in ((B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 given.append(rng.permutation(np.arange(B) < rng.integers(1, B)))
 dh = rng.standard_normal((B, H))
 names = "dx dh_prev dWx dWh db"
@@ -332,7 +346,8 @@ from minis2s.classroom.checks import fresh, parts, same
 rng = fresh()
 names = "dx dh_prev dWx dWh db"
 for B, mask in ((1, None), (2, np.zeros(2, dtype=bool))):
-    given = [*(0.5 * rng.standard_normal(shape) for shape in ((B, 1), (B, 1), (1, 1), (1, 1), (1,))), mask]
+    shapes = (B, 1), (B, 1), (1, 1), (1, 1), (1,)
+    given = [*(0.5 * rng.standard_normal(shape) for shape in shapes), mask]
     dh = rng.standard_normal((B, 1))
     h, cache = rnn_step_forward(*given)
     expected, theirs = functional.rnn_step.forward(*given)
@@ -389,6 +404,7 @@ for B, mask in ((1, None), (2, np.zeros(2, dtype=bool))):
 # ### 任务 `rnn`（17 分）
 #
 # 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。
+
 
 # %% tags=["answer"] task="rnn" kind="rnn"
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -502,9 +518,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-grads = parts(rnn_backward(dout, rnn_forward(*given)[1]), "dx dh0 dWx dWh db", "rnn_backward")
+_, cache = rnn_forward(*given)
+grads = parts(rnn_backward(dout, cache), "dx dh0 dWx dWh db", "rnn_backward")
 expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
 same(grads[0], expected[0], "dx")
 
@@ -514,9 +532,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-grads = parts(rnn_backward(dout, rnn_forward(*given)[1]), "dx dh0 dWx dWh db", "rnn_backward")
+_, cache = rnn_forward(*given)
+grads = parts(rnn_backward(dout, cache), "dx dh0 dWx dWh db", "rnn_backward")
 expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
 same(grads[1], expected[1], "dh0")
 
@@ -526,9 +546,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-grads = parts(rnn_backward(dout, rnn_forward(*given)[1]), "dx dh0 dWx dWh db", "rnn_backward")
+_, cache = rnn_forward(*given)
+grads = parts(rnn_backward(dout, cache), "dx dh0 dWx dWh db", "rnn_backward")
 expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
 same(grads[2], expected[2], "dWx")
 
@@ -538,9 +560,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-grads = parts(rnn_backward(dout, rnn_forward(*given)[1]), "dx dh0 dWx dWh db", "rnn_backward")
+_, cache = rnn_forward(*given)
+grads = parts(rnn_backward(dout, cache), "dx dh0 dWx dWh db", "rnn_backward")
 expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
 same(grads[3], expected[3], "dWh")
 
@@ -550,9 +574,11 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-grads = parts(rnn_backward(dout, rnn_forward(*given)[1]), "dx dh0 dWx dWh db", "rnn_backward")
+_, cache = rnn_forward(*given)
+grads = parts(rnn_backward(dout, cache), "dx dh0 dWx dWh db", "rnn_backward")
 expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
 same(grads[4], expected[4], "db")
 
@@ -562,7 +588,8 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(2, 6, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 dhs, dh_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
 names = "dx dh0 dWx dWh db"
 for dout, which in (((dhs, None), "only dhs"), ((None, dh_last), "only dh_last")):
@@ -577,7 +604,8 @@ from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
 T, B, D, H = rng.integers(3, 7, 4)
-given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+given = [0.5 * rng.standard_normal(shape) for shape in shapes]
 mask = rng.random((T, B)) < 0.6
 mask[0], mask[-1, 0], mask[:, -1] = True, False, False
 dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
@@ -595,7 +623,8 @@ rng = fresh()
 names = "dx dh0 dWx dWh db"
 for T in (1, 3):
     B = D = H = 1
-    given = [0.5 * rng.standard_normal(shape) for shape in ((T, B, D), (B, H), (D, H), (H, H), (H,))]
+    shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
+    given = [0.5 * rng.standard_normal(shape) for shape in shapes]
     dout = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
     out, cache = rnn_forward(*given)
     (expected, _), theirs = functional.rnn.forward(*given)
