@@ -134,7 +134,12 @@ class Sources:
         for student in students:
             if alike(student) in files:
                 self.by_student[alike(student)] = read_assignment(files[alike(student)])
-        self.any = next(iter(self.by_student.values()), None) or read_assignment(next(iter(files.values())))
+        if not self.by_student:
+            raise UserError(
+                f"{path} holds a source for none of these students: expected STUDENT.py for each, as "
+                f"{students[0]}.py; to grade all with one source, name the file itself"
+            )
+        self.any = next(iter(self.by_student.values()))
 
     def of(self, submission: Submission) -> Assignment | None:
         return self.one or self.by_student.get(alike(submission.student)) or self.by_student.get(alike(submission.key))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from minis2s.classroom.exports.words import WORDS
 from minis2s.classroom.handed_in import clean, read
 from minis2s.classroom.intake import Submission
 from minis2s.classroom.listing import Listing, Part, listing, parsed
@@ -21,7 +22,7 @@ from minis2s.errors import UserError
 
 MAGIC = re.compile(r"^(\s*)(?:[%!?]|[\w, ]+=\s*[%!]).*$|^(\s*)[\w.]+\?\??\s*$")
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3")
-EMPTY_ANSWERS = ("Write your answer here.", "请在这里写下你的答案。")
+EMPTY_ANSWERS = {words["answer"] for words in WORDS.values()}
 
 
 @dataclass
@@ -64,8 +65,8 @@ def extract(submission: Submission, assignment: Assignment) -> Source:
         tried.append(source)
     hint = assignment.name.lower()
     best = max(tried, key=lambda s: (not s.refused, s.solved, hint in s.file.lower(), ".ipynb" in s.file.lower()))
-    if len(tried) > 1:
-        others = ", ".join(source.file for source in tried if source is not best)
+    others = ", ".join(source.file for source in tried if source is not best and source.solved)
+    if others:
         best.notes.insert(0, f"several files were handed in: {best.file} was graded, not {others}")
     best.notes[:0] = submission.notes
     return best
@@ -191,7 +192,11 @@ def written_answers(found: Listing, assignment: Assignment) -> dict[str, str]:
     answers = {}
     for question in assignment.written:
         asked = {squeezed(text) for text in question.question.values()}
-        own = [text for part, text in texts if part.task == question.task and squeezed(text) not in asked]
+        own = [
+            text
+            for part, text in texts
+            if part.task == question.task and part.tag != "written" and squeezed(text) not in asked
+        ]
         after = [b for (_, a), (_, b) in pairwise(texts) if squeezed(a) in asked and squeezed(b) not in asked]
         given = [text for text in own or after if text not in EMPTY_ANSWERS]
         answers[question.task] = "\n\n".join(dict.fromkeys(given))
