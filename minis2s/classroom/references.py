@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minis2s.classroom.checks import Wrong, parts, same
 from minis2s.data import Batch, Example, make_batch
 from minis2s.data.vocabulary import BOS, EOS, PAD
+from minis2s.decode import Hypothesis, beam_search, exact_search
 from minis2s.models import ModelConfig, Seq2Seq
 
 # the weights of the encoder-decoder of assignment 7, in the order of `Seq2Seq.parameters`
@@ -98,3 +100,48 @@ class Automaton:
 
     def take(self, state, index):
         return state[index]
+
+
+def random_tables(rng: np.random.Generator, states: int = 6, tokens: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """log_probs and next_state of a random model that is often in doubt, and ends a text at a third of its steps."""
+    probabilities = rng.dirichlet(np.full(tokens, 0.8), states) + 0.01
+    probabilities[:, 0] = rng.uniform(0.1, 0.5, states)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return np.log(probabilities), rng.integers(0, states, (states, tokens))
+
+
+def beam_texts(tables, beam: int, max_length: int, alpha: float = 0.0, nbest: int = 1) -> list[Hypothesis]:
+    """What the beam search of the engine finds in two tables."""
+    options = {"beam": beam, "max_length": max_length, "length_penalty": alpha, "nbest": nbest}
+    return beam_search(Automaton(*tables), np.array([[EOS]]), np.array([[True]]), **options)[0]
+
+
+def all_texts(tables, max_length: int, alpha: float = 0.0, nbest: int = 1) -> list[Hypothesis]:
+    """The best of all texts that there are in two tables."""
+    options = {"max_length": max_length, "length_penalty": alpha, "nbest": nbest}
+    return exact_search(Automaton(*tables), np.array([[EOS]]), np.array([[True]]), **options)[0]
+
+
+def same_texts(mine, theirs: list[Hypothesis], what: str) -> None:
+    """Hold the texts of a student, (tokens, score, log_prob, finished) each, against the engine's. Raises Wrong."""
+    if type(mine) not in (list, tuple):
+        raise Wrong(f"{what} should be a list of texts")
+    if len(mine) != len(theirs):
+        raise Wrong(f"{what} should be {len(theirs)} texts, there are {len(mine)}")
+    for n, (text, right) in enumerate(zip(mine, theirs, strict=True)):
+        which = f"text {n} of {what}"
+        tokens, score, log_prob, finished = parts(text, "tokens score log_prob finished", which)
+        same_tokens(tokens, [token - EOS for token in right.tokens], which)
+        same(log_prob, right.log_prob, f"log_prob of {which}")
+        same(score, right.score, f"score of {which}")
+        same(finished, right.finished, f"finished of {which}")
+
+
+def same_tokens(mine, theirs: list[int], which: str) -> None:
+    """Hold a list (or an array) of tokens against another. Raises Wrong."""
+    if type(mine) not in (list, tuple, np.ndarray):
+        raise Wrong(f"the tokens of {which} should be a list")
+    if any(type(token) is not int and not isinstance(token, np.integer) for token in mine):
+        raise Wrong(f"the tokens of {which} should be whole numbers")
+    if len(mine) != len(theirs) or any(int(m) != t for m, t in zip(mine, theirs, strict=True)):
+        raise Wrong(f"the tokens of {which} are not the right ones")
