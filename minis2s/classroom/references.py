@@ -102,12 +102,20 @@ class Automaton:
         return state[index]
 
 
-def random_tables(rng: np.random.Generator, states: int = 6, tokens: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """log_probs and next_state of a random model that is often in doubt, and ends a text at a third of its steps."""
+def random_tables(
+    rng: np.random.Generator, tokens: int = 4, steps: int = 8, choices: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """log_probs and next_state of a random model that is often in doubt, and ends a text at a third of its steps.
+
+    Each step has its own `choices` states. So no two texts are made of the same numbers in another order:
+    what ties, and what a different order of adding up would untie, is in a table only if it is put there.
+    """
+    states = steps * choices
     probabilities = rng.dirichlet(np.full(tokens, 0.8), states) + 0.01
     probabilities[:, 0] = rng.uniform(0.1, 0.5, states)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return np.log(probabilities), rng.integers(0, states, (states, tokens))
+    layer = np.minimum(np.arange(states) // choices + 1, steps - 1)
+    return np.log(probabilities), choices * layer[:, None] + rng.integers(0, choices, (states, tokens))
 
 
 def beam_texts(tables, beam: int, max_length: int, alpha: float = 0.0, nbest: int = 1) -> list[Hypothesis]:
