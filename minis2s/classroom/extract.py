@@ -15,7 +15,7 @@ from minis2s.classroom.exports.words import WORDS
 from minis2s.classroom.handed_in import clean, read
 from minis2s.classroom.intake import Submission
 from minis2s.classroom.listing import Listing, Part, listing, parsed
-from minis2s.classroom.needed import binds, needed, without
+from minis2s.classroom.needed import binds, imports_minis2s, needed, without
 from minis2s.classroom.review import review
 from minis2s.classroom.source import Assignment
 from minis2s.errors import UserError
@@ -101,6 +101,7 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
             blank(found, part)
     tree, why, line = parsed(found.text())
     if tree is not None:
+        refuse_nothing(tree, name)
         return tree, []
     wrong = f"{found.place(line)}: {why}" if line else why
     notes: list[str] = []
@@ -111,6 +112,11 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
     if tree is None or not tree.body:
         raise UserError(f"{name} is not right Python: {wrong}")
     return tree, notes
+
+
+def refuse_nothing(tree: ast.Module, name: str) -> None:
+    if not tree.body:
+        raise UserError(f"{name} holds no code: there is nothing in it to grade")
 
 
 def mend(found: Listing, part: Part) -> list[str]:
@@ -178,12 +184,6 @@ def is_hole(node: ast.stmt) -> bool:
         if isinstance(raised, ast.Name) and raised.id == "NotImplementedError":
             return True
     return False
-
-
-def imports_minis2s(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Import):
-        return any(alias.name.split(".")[0] == "minis2s" for alias in node.names)
-    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minis2s"
 
 
 def written_answers(found: Listing, assignment: Assignment) -> dict[str, str]:
