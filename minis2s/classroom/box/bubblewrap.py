@@ -26,7 +26,8 @@ def command(lib: Path, cwd: Path) -> list[str]:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return []
-    words = [bwrap, *HIDDEN, "--cap-drop", "ALL", "--proc", "/proc"]
+    # the capability is one in its own user namespace: the keepers make a namespace for each call with it
+    words = [bwrap, *HIDDEN, "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--proc", "/proc"]
     for path in [
         *system_libraries(),
         places.python(),

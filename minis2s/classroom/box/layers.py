@@ -43,9 +43,7 @@ class Layers:
 
 
 RLIMITS = Layers()
-NAMESPACES = (
-    "import sys; sys.path.insert(0, {!r}); from inside import namespaces as n; n.enter(); n.number_anew()"
-)
+TRIAL = "import sys; sys.path.insert(0, {!r}); from inside import namespaces as n; n.{}()"
 
 
 @cache
@@ -54,7 +52,7 @@ def available_layers() -> Layers:
     return Layers(
         landlock=landlock.abi(),
         seccomp=seccomp.supported(),
-        namespaces=works([], NAMESPACES.format(str(places.INSIDE.parent))),
+        namespaces=works([], TRIAL.format(str(places.INSIDE.parent), "enter(); n.number_anew")),
         bubblewrap=bubblewrap_works(),
     )
 
@@ -62,7 +60,7 @@ def available_layers() -> Layers:
 def bubblewrap_works() -> bool:
     with places.furnished() as (lib, cwd):
         words = bubblewrap.command(lib, cwd)
-        return bool(words) and works(words, "")
+        return bool(words) and works(words, TRIAL.format(str(lib), "number_anew"))
 
 
 def works(words: list[str], code: str) -> bool:

@@ -44,9 +44,9 @@ class Starter:
         self.layers, self.cpu = layers, cpu
         self.folder = contextlib.ExitStack()
         lib, cwd = self.folder.enter_context(places.furnished())
-        wanted = [name for name in ("landlock", "seccomp", "namespaces") if getattr(layers, name)]
-        if layers.bubblewrap:
-            wanted = [name for name in wanted if name != "namespaces"]  # it has made them
+        wanted = [
+            name for name in ("landlock", "seccomp", "namespaces", "bubblewrap") if getattr(layers, name)
+        ]
         settings = {
             "path": [*places.standard_library(), str(lib)],
             "readable": places.readable(lib),
@@ -75,7 +75,7 @@ class Starter:
         self.channel = ours
         ours.settimeout(START_SECONDS)
         try:
-            ours.sendall(json.dumps(settings).encode())
+            ours.sendall(json.dumps(settings).encode() + b"\n")
             said = ours.recv(16)
         except OSError:
             said = b""

@@ -93,10 +93,16 @@ class Remote:
         if not running.alive:
             raise Died("the process that holds its cache has ended")
         packing = protocol.Packing()
+        try:
+            tree = packing.tree(as_sent({"list": list(arguments), "named": named}))
+        except protocol.Unfit as error:
+            raise UserError(
+                f"{self.__name__} takes arrays, numbers and tuples of these, not: {error}"
+            ) from None
         request = {
             "do": "call",
             "function": self.__name__,
-            "arguments": packing.tree(as_sent({"list": list(arguments), "named": named})),
+            "arguments": tree,
             "keep": None if cache is None else cache.number,
             "watch": self.line is not None,
             "forget": [] if self.line is None else self.line.forget(),

@@ -17,9 +17,9 @@ NEW_USER, NEW_NETWORK, NEW_PROCESSES, NEW_IPC, NEW_NAME = (
 
 
 def enter() -> None:
-    """Leave the machine's network and shared memory. Raises OSError where it is refused."""
+    """Leave the machine's network. Raises OSError where it is refused."""
     user, group = os.geteuid(), os.getegid()
-    linux.unshare(NEW_USER | NEW_NETWORK | NEW_IPC | NEW_NAME)
+    linux.unshare(NEW_USER | NEW_NETWORK | NEW_NAME)
     for name, text in [
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),
@@ -30,5 +30,8 @@ def enter() -> None:
 
 
 def number_anew() -> None:
-    """The next process that is forked is number 1 of its own: when it dies, all that came of it die with it."""
-    linux.unshare(NEW_PROCESSES)
+    """The next process that is forked is number 1 of its own, with shared memory of its own.
+
+    When it dies, all that came of it die with it. Needs `enter`, or bubblewrap's namespaces.
+    """
+    linux.unshare(NEW_PROCESSES | NEW_IPC)

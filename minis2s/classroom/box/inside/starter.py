@@ -21,7 +21,10 @@ STATUS = struct.Struct("<id")  # how a process ended, as wait() tells it; second
 def main(control: int) -> None:
     """Serve the socket `control`, until the parent closes it."""
     channel = socket.socket(fileno=control)
-    settings = json.loads(channel.recv(1 << 20))
+    text = b""
+    while not text.endswith(b"\n"):
+        text += channel.recv(1 << 20) or os._exit(0)
+    settings = json.loads(text)
     sys.path[:] = settings["path"]
     warm()
     try:
@@ -63,7 +66,7 @@ class Layers:
 
     def __init__(self, settings: dict):
         self.settings, self.wanted = settings, settings["layers"]
-        if "namespaces" in self.wanted:
+        if "namespaces" in self.wanted and "bubblewrap" not in self.wanted:  # which has made them
             namespaces.enter()
         self.rules = landlock.ruleset(settings["readable"]) if "landlock" in self.wanted else None
 
@@ -82,9 +85,13 @@ def keep(requests: int, replies: int, leash: int, layers: Layers) -> None:
     """The keeper of one call."""
     os.setsid()
     descendants.adopt()
-    if "namespaces" in layers.wanted:
-        namespaces.number_anew()
-    pid = os.fork()
+    try:
+        if "namespaces" in layers.wanted or "bubblewrap" in layers.wanted:
+            namespaces.number_anew()
+        pid = os.fork()
+    except OSError as error:
+        student.send(replies, {"status": "unboxed", "why": str(error)})
+        return
     if pid == 0:
         try:
             os.close(leash)
@@ -109,7 +116,7 @@ def run(requests: int, replies: int, layers: Layers) -> None:
         layers.put_on()
     except OSError as error:
         student.send(replies, {"status": "unboxed", "why": str(error)})
-        os._exit(1)
+        return
     student.send(replies, {"status": "ready"})
     student.serve(requests, replies)
 
