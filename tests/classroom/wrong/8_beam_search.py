@@ -1,3 +1,5 @@
+"""Wrong answers to assignment 8: none of them may get all points of its task. Each cell is the whole answer."""
+
 # %% text_score: EOS is left out
 def text_score(log_probs, next_state, tokens, alpha):
     state, log_prob = 0, 0.0
