@@ -328,7 +328,9 @@ L, B = int(rng.integers(3, 7)), int(rng.integers(4, 7))
 lengths = rng.permutation(np.concatenate([[0, 1, L], rng.integers(0, L + 1, B - 3)]))
 words = rng.integers(3, 50, (L, B))
 expected = np.arange(L + 1)[:, None] < lengths + 1
-same(parts(shift_targets(words, lengths), "tgt_in tgt_out tgt_mask", "shift_targets")[2], expected, "tgt_mask")
+same(
+    parts(shift_targets(words, lengths), "tgt_in tgt_out tgt_mask", "shift_targets")[2], expected, "tgt_mask"
+)
 
 # %% [markdown] lang="en"
 # ## 4. The loss
@@ -342,7 +344,7 @@ same(parts(shift_targets(words, lengths), "tgt_in tgt_out tgt_mask", "shift_targ
 #
 # ### Task `masked_loss` (6 points)
 #
-# Logits may be as large as 1e4. With no real token the loss is 0, and so is its gradient. mask may be None: all
+# Logits may be in the thousands. With no real token the loss is 0, and so is its gradient. mask may be None: all
 # are real. `dloss` is the gradient of the loss itself, most often 1.
 
 # %% [markdown] lang="zh"
@@ -357,7 +359,7 @@ same(parts(shift_targets(words, lengths), "tgt_in tgt_out tgt_mask", "shift_targ
 #
 # ### 任务 `masked_loss`（6 分）
 #
-# logits 可以大到 1e4。如果没有一个真实的词元，损失为 0，梯度也为 0。mask 可以是 None，表示全部真实。`dloss` 是损失本身的梯度，
+# logits 可以大到几千。如果没有一个真实的词元，损失为 0，梯度也为 0。mask 可以是 None，表示全部真实。`dloss` 是损失本身的梯度，
 # 通常是 1。
 
 
@@ -425,7 +427,7 @@ from minis2s.classroom.checks import fresh, same
 
 rng = fresh()
 T, B, V = rng.permutation(np.arange(3, 8))[:3].tolist()
-logits, targets = 300 * rng.standard_normal((T, B, V)) + 9000, rng.integers(0, V, (T, B))
+logits, targets = 300 * rng.standard_normal((T, B, V)) + 2000, rng.integers(0, V, (T, B))
 targets[0, 0] = logits[0, 0].argmin()  # its probability is 0 in float64, its logarithm is not
 logits[0, 0, targets[0, 0]] -= 1000
 loss, cache = masked_loss_forward(logits, targets)
@@ -586,8 +588,8 @@ _, given = small_batch(rng, model)
 cells, _ = model.bridge.forward(last)
 out, _ = encoder_forward(params, given.src, given.src_mask)
 mine = parts(out, "memory h0", "encoder_forward, before the cache,")
-same(mine[0], memory, "memory", 1e-11)
-same(mine[1], cells[0][0], "h0", 1e-11)
+same(mine[0], memory, "memory")
+same(mine[1], cells[0][0], "h0")
 
 # %% tags=["hidden"] task="encoder" check="gradients of the bridge" points=1
 from minis2s.classroom.checks import fresh, same
@@ -603,7 +605,7 @@ model.bridge.backward([(dh0,)], of_bridge)
 _, cache = encoder_forward(params, given.src, given.src_mask)
 grads = encoder_backward((dmemory, dh0), cache)
 for name in ("bridge_W", "bridge_b"):
-    same(grads[name], gradients(model)[name], name, 1e-11)
+    same(grads[name], gradients(model)[name], name)
 
 # %% tags=["hidden"] task="encoder" check="gradients of the cells" points=2
 from minis2s.classroom.checks import fresh, same
@@ -619,7 +621,7 @@ model.encoder.backward((dmemory, model.bridge.backward([(dh0,)], of_bridge)), of
 _, cache = encoder_forward(params, given.src, given.src_mask)
 grads = encoder_backward((dmemory, dh0), cache)
 for name in ("enc_Wx", "enc_Wh", "enc_bx", "enc_bh"):
-    same(grads[name], gradients(model)[name], name, 1e-11)
+    same(grads[name], gradients(model)[name], name)
 
 # %% tags=["hidden"] task="encoder" check="gradient of the embedding" points=1
 from minis2s.classroom.checks import fresh, same
@@ -633,7 +635,7 @@ cells, of_bridge = model.bridge.forward(last)
 dmemory, dh0 = rng.standard_normal(memory.shape), rng.standard_normal(cells[0][0].shape)
 model.encoder.backward((dmemory, model.bridge.backward([(dh0,)], of_bridge)), of_encoder)
 _, cache = encoder_forward(params, given.src, given.src_mask)
-same(encoder_backward((dmemory, dh0), cache)["source_E"], gradients(model)["source_E"], "source_E", 1e-11)
+same(encoder_backward((dmemory, dh0), cache)["source_E"], gradients(model)["source_E"], "source_E")
 
 # %% [markdown] lang="en"
 # ## 6. The decoder
@@ -763,7 +765,7 @@ batch, _ = small_batch(rng, model)
 H = params["out_W"].shape[0]
 memory, h0 = rng.standard_normal((*batch.src.shape, H)), rng.standard_normal((batch.src.shape[1], H))
 expected, _ = model.decoder.forward(memory, batch.src_mask, [(h0,)], batch.tgt_in)
-same(decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)[0], expected, "logits", 1e-11)
+same(decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)[0], expected, "logits")
 
 # %% tags=["hidden"] task="decoder" check="gradients of the output and of combine" points=1
 from minis2s.classroom.checks import fresh, parts, same
@@ -780,7 +782,7 @@ model.decoder.backward(dlogits, theirs)
 _, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
 grads = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")[2]
 for name in ("combine_W", "combine_b", "out_W", "out_b"):
-    same(grads[name], gradients(model)[name], name, 1e-11)
+    same(grads[name], gradients(model)[name], name)
 
 # %% tags=["hidden"] task="decoder" check="gradients of the cells and of the embedding" points=2
 from minis2s.classroom.checks import fresh, parts, same
@@ -797,7 +799,7 @@ model.decoder.backward(dlogits, theirs)
 _, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
 grads = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")[2]
 for name in ("target_E", "dec_Wx", "dec_Wh", "dec_bx", "dec_bh"):
-    same(grads[name], gradients(model)[name], name, 1e-10)
+    same(grads[name], gradients(model)[name], name)
 
 # %% tags=["hidden"] task="decoder" check="gradient of the memory" points=2
 from minis2s.classroom.checks import fresh, parts, same
@@ -813,7 +815,7 @@ dlogits = rng.standard_normal(logits.shape)
 dmemory, _ = model.decoder.backward(dlogits, theirs)
 _, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
 mine = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")
-same(mine[0], dmemory, "dmemory", 1e-11)
+same(mine[0], dmemory, "dmemory")
 
 # %% tags=["hidden"] task="decoder" check="gradient of the first state" points=1
 from minis2s.classroom.checks import fresh, parts, same
@@ -829,7 +831,7 @@ dlogits = rng.standard_normal(logits.shape)
 _, dcells = model.decoder.backward(dlogits, theirs)
 _, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
 mine = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")
-same(mine[1], dcells[0][0], "dh0", 1e-10)
+same(mine[1], dcells[0][0], "dh0")
 
 # %% [markdown] lang="en"
 # ## 7. Clipping
@@ -889,7 +891,11 @@ for limit in (0.3 * norm, 3 * norm):
     clipped, found = parts(clip(grads, float(limit)), "clipped norm", "clip")
     same(found, norm, "norm")
     for name, d in grads.items():
-        same(clipped[name], d * min(1, limit / norm), f"a gradient, with a limit {'below' if limit < norm else 'above'} the norm")
+        same(
+            clipped[name],
+            d * min(1, limit / norm),
+            f"a gradient, with a limit {'below' if limit < norm else 'above'} the norm",
+        )
 
 # %% tags=["hidden"] task="clip" check="zero, and not finite" points=1
 import numpy as np
@@ -997,7 +1003,7 @@ for step in range(4):
     optimizer.step()
     params, state = parts(adam(params, grads, state, optimizer.lr, *settings), "params state", "adam")
     for name, p in theirs.items():
-        same(params[name], p.data, f"{name} after step {step + 1}", 1e-11)
+        same(params[name], p.data, f"{name} after step {step + 1}")
 
 # %% [markdown] lang="en"
 # ## 9. The step
@@ -1059,7 +1065,7 @@ rng = fresh()
 model, params = small_model(rng)
 batch, given = small_batch(rng, model)
 out = training_step(params, {}, *given, 0.1, 1.0)
-same(parts(out, "loss norm params state", "training_step")[0], model.loss(batch)[0], "loss", 1e-11)
+same(parts(out, "loss norm params state", "training_step")[0], model.loss(batch)[0], "loss")
 
 # %% tags=["hidden"] task="training_step" check="norm of all gradients" points=1
 import numpy as np
@@ -1073,7 +1079,7 @@ batch, given = small_batch(rng, model)
 model.backward(1.0, model.loss(batch)[1])
 norm = np.sqrt(sum((d**2).sum() for d in gradients(model).values()))
 out = training_step(params, {}, *given, 0.1, float(norm * rng.uniform(0.3, 0.6)))
-same(parts(out, "loss norm params state", "training_step")[1], norm, "norm", 1e-10)
+same(parts(out, "loss norm params state", "training_step")[1], norm, "norm")
 
 # %% tags=["hidden"] task="training_step" check="weights after three steps" points=2
 from minis2s import Adam, clip_global_norm
@@ -1092,7 +1098,7 @@ for step in range(3):
     out = training_step(params, state, *given, 0.01, 0.2 / (step + 1))
     _, _, params, state = parts(out, "loss norm params state", "training_step")
 for name, p in weights(model).items():
-    same(params[name], p, f"{name} after three steps", 1e-6)
+    same(params[name], p, f"{name} after three steps", 1e-9)
 
 # %% [markdown] lang="en" tags=["written"] task="training_written" points=4
 # ## 10. In your own words: `training_written` (4 points)
@@ -1177,7 +1183,9 @@ else:
         batch = minis2s.make_batch(examples, index)
         lengths = batch.tgt_mask.sum(axis=0) - 1
         given = Sentences(batch.src, batch.src_mask, batch.tgt_out[:-1], lengths)
-        loss, norm, params, state = training_step(params, state, *given, 8e-3 * (1 - step / len(batches)), 5.0)
+        loss, norm, params, state = training_step(
+            params, state, *given, 8e-3 * (1 - step / len(batches)), 5.0
+        )
         losses.append(float(loss))
         if step % 100 == 99:
             print(f"after {step + 1} steps: loss {np.mean(losses[-50:]):.2f} (at the start {losses[0]:.2f})")

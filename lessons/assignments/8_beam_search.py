@@ -121,6 +121,7 @@ with np.errstate(divide="ignore"):
 # 最直接的搜索走遍整棵文本树。在每个位置它做两件事：记下在这里结束的文本；用其余每个词元继续走。它是正确的，但文本超过几千段就没用了。留着它：
 # 它能告诉你自己写的搜索对不对。
 
+
 # %%
 def every_text(log_probs, next_state, max_length):
     """All finished texts of at most max_length tokens, EOS counted: a list of (log_prob, tokens), best first."""
@@ -362,7 +363,9 @@ import numpy as np
 from minis2s.classroom.checks import parts, same
 
 rows = np.array([[-3.0, -1.0, -2.0], [-0.5, -9.0, -1.0]])
-found = parts(best_continuations(np.array([-1.0, -2.0]), rows, 3), "parents tokens totals", "best_continuations")
+found = parts(
+    best_continuations(np.array([-1.0, -2.0]), rows, 3), "parents tokens totals", "best_continuations"
+)
 same(found[0], np.array([0, 1, 0]), "parents")
 same(found[1], np.array([1, 0, 2]), "tokens")
 same(found[2], np.array([-2.0, -2.5, -3.0]), "totals")
@@ -682,7 +685,8 @@ class LogProbs:
 
     def __init__(self, model, src, src_mask):
         self.model, self.rows, self.after = model, {}, {}
-        self.before = [(model.start(src, src_mask), minis2s.BOS)]  # of each state: what is to be read, and where
+        # of each state of the table: the state of the network, and the token that it has yet to read
+        self.before = [(model.start(src, src_mask), minis2s.BOS)]
         self.shape = (1, model.decoder.output.W.data.shape[1] - minis2s.EOS)
 
     def __getitem__(self, place):

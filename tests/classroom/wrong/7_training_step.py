@@ -1,5 +1,6 @@
 """Wrong answers to assignment 7: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% shift_targets: BOS is missing: the decoder reads what it should write
 def shift_targets(words, lengths):
     L, B = words.shape

@@ -1,5 +1,6 @@
 """Wrong answers to assignment 8: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% text_score: EOS is left out
 def text_score(log_probs, next_state, tokens, alpha):
     state, log_prob = 0, 0.0
@@ -229,7 +230,9 @@ def best_continuations(totals, rows, beam):
     V = rows.shape[1]
     every = (totals[:, None] + rows).reshape(-1)
     order = np.arange(len(rows)) * V + rows.argmax(axis=1)
-    order = order[np.argsort(-every[order], kind="stable")][:beam]  # stable: of equal ones the first stays first
+    order = order[np.argsort(-every[order], kind="stable")][
+        :beam
+    ]  # stable: of equal ones the first stays first
     order = order[every[order] > -np.inf]
     return order // V, order % V, every[order]
 
@@ -247,7 +250,9 @@ def best_continuations(totals, rows, beam):
 def best_continuations(totals, rows, beam):
     V = rows.shape[1]
     every = (totals[:, None] + rows).reshape(-1)
-    order = np.lexsort((np.arange(len(every)) % V, -every))[:beam]  # stable: of equal ones the first stays first
+    order = np.lexsort((np.arange(len(every)) % V, -every))[
+        :beam
+    ]  # stable: of equal ones the first stays first
     order = order[every[order] > -np.inf]
     return order // V, order % V, every[order]
 
@@ -422,7 +427,9 @@ def beam_search(log_probs, next_state, beam, max_length, alpha=0.0, nbest=1):
         for n, (parent, token) in enumerate(zip(parents.tolist(), chosen.tolist())):
             tokens, state = beginnings[parent]
             if token == EOS:
-                finished.append((tokens, float(totals[n] / penalty(length - 1, alpha)), float(totals[n]), True))
+                finished.append(
+                    (tokens, float(totals[n] / penalty(length - 1, alpha)), float(totals[n]), True)
+                )
             else:
                 live.append(([*tokens, token], next_state[state, token]))
                 kept.append(n)
@@ -619,7 +626,9 @@ def beam_search(log_probs, next_state, beam, max_length, alpha=0.0, nbest=1):
         for n, (parent, token) in enumerate(zip(parents.tolist(), chosen.tolist())):
             tokens, state = beginnings[parent]
             if token == EOS:
-                finished.append(([*tokens, EOS], float(totals[n] / penalty(length, alpha)), float(totals[n]), True))
+                finished.append(
+                    ([*tokens, EOS], float(totals[n] / penalty(length, alpha)), float(totals[n]), True)
+                )
             else:
                 live.append(([*tokens, token], next_state[state, token]))
                 kept.append(n)
@@ -800,7 +809,9 @@ def beam_search(log_probs, next_state, beam, max_length, alpha=0.0, nbest=1):
                 live.append(([*tokens, token], next_state[state, token]))
                 kept.append(n)
         totals = totals[kept]
-    finished = sorted(finished[::-1], key=lambda text: -text[1])  # stable: of equal scores the earlier one stays first
+    finished = sorted(
+        finished[::-1], key=lambda text: -text[1]
+    )  # stable: of equal scores the earlier one stays first
     cut = [
         (tokens, float(total / penalty(length, alpha)), float(total), False)
         for (tokens, _), total in zip(live, totals)
