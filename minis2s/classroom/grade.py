@@ -7,7 +7,7 @@ record of results.py; whatever a submission does, there is one.
 import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from minis2s.gradcheck.verdict import MISSING, VACUOUS, WRONG
 
 SECONDS = 5.0  # for a call
 SHORT = 1.0  # for a call, once one has taken longer than its time
-CALLS = 6  # as many times the seconds of a call for all calls together
+CALLS = 12  # as many times the seconds of a call for all calls together
 DIAGNOSIS = 20.0  # seconds for each task
 # what the checker can say more of: numbers and shapes, and how they come about
 TELLING = ("wrong", Raised.outcome, Nonsense.outcome)
@@ -59,7 +59,7 @@ def grade(submission: Submission, assignment: Assignment, rules: Rules) -> tuple
         "status": GRADED,
         "file": source.file,
         "notes": notes,
-        "score": sum(task["score"] for task in tasks),
+        "score": total(task["score"] for task in tasks),
         "tasks": tasks,
         "written": written(assignment, source),
         "seconds": round(time.monotonic() - start, 2),
@@ -78,7 +78,7 @@ def record(submission: Submission, assignment: Assignment, rules: Rules) -> dict
         "reason": "",
         "notes": [],
         "score": 0,
-        "points": sum(task.points for task in assignment.tasks),
+        "points": total(task.points for task in assignment.tasks),
         "tasks": [],
         "written": [],
         "layers": rules.layers.names,
@@ -118,9 +118,9 @@ def graded_tasks(source: Source, assignment: Assignment, rules: Rules, notes: li
     ) as box:
         functions, unloaded = loaded(box, source, names, notes)
         tasks = [checked(task, functions, unloaded) for task in assignment.tasks]
-        box.left = max(box.left, DIAGNOSIS)
         for task, result in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
+                box.left = max(box.left, DIAGNOSIS)
                 result["diagnosis"] = diagnosis(box, task, source, rules.hint, notes)
     return tasks
 
@@ -187,8 +187,14 @@ def checked(task: Task, functions: dict[str, Callable], unloaded: Outcome | None
                 "seed": seed,
             }
         )
-    score = sum(check["score"] for check in checks)
-    return {"task": task.name, "score": score, "points": task.points, "checks": checks, "diagnosis": None}
+    score = total(check["score"] for check in checks)
+    points = total(check["points"] for check in checks)
+    return {"task": task.name, "score": score, "points": points, "checks": checks, "diagnosis": None}
+
+
+def total(points: Iterable[float]) -> float:
+    """Their sum, where 0.1 and 0.2 are 0.3."""
+    return round(sum(points), 6)
 
 
 # -- diagnosis -----------------------------------------------------------------------------------------------
