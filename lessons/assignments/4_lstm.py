@@ -229,6 +229,8 @@ def lstm_step_backward(dout, cache):
 
 
 # %% tags=["public"] task="lstm_step" check="shapes" points=1
+import numpy as np
+
 from minis2s.classroom.checks import Wrong, fresh, parts
 
 rng = fresh()
@@ -271,6 +273,8 @@ for mine, theirs, name in zip(parts(out, "h c", "lstm_step_forward"), expected, 
     same(mine, theirs, name)
 
 # %% tags=["hidden"] task="lstm_step" check="forward with a mask" points=1
+import numpy as np
+
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -317,6 +321,8 @@ for n in (3, 4, 5):
     same(grads[n], expected[n], names.split()[n])
 
 # %% tags=["hidden"] task="lstm_step" check="gradients with a mask" points=2
+import numpy as np
+
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -427,6 +433,8 @@ def lstm_backward(dout, cache):
 
 
 # %% tags=["public"] task="lstm" check="shapes" points=1
+import numpy as np
+
 from minis2s.classroom.checks import Wrong, fresh, parts
 
 rng = fresh()
@@ -470,6 +478,8 @@ for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names
     same(mine, theirs, name)
 
 # %% tags=["hidden"] task="lstm" check="forward with a mask" points=1
+import numpy as np
+
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -503,6 +513,8 @@ for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, name)
 
 # %% tags=["hidden"] task="lstm" check="gradients with a mask" points=2
+import numpy as np
+
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -522,6 +534,8 @@ for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
 # %% tags=["hidden"] task="lstm" check="what lies behind the end of a word" points=1
+import numpy as np
+
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -603,19 +617,19 @@ for kept in range(3):
 #
 # A layer of the engine takes any pair of functions as its operation. The next cell puts **your** pair into the
 # encoder and the decoder of a small model and trains it on words of the CMU Pronouncing Dictionary, which takes
-# about a minute. Then it reads a few words that it has never seen. Phonemes are written as in that dictionary:
+# about half a minute. Then it reads a few words that it has never seen. Phonemes are written as in that dictionary:
 # `K AE T` is *cat*.
 #
-# A model this small, after a minute, is wrong about many words. Look at what it gets right: that can only come
+# A model this small, so briefly trained, is wrong about many words. Look at what it gets right: that can only come
 # from gradients that went all the way back through your functions.
 
 # %% [markdown] lang="zh"
 # ## 5. 你的 LSTM 学会发音
 #
 # 引擎里的层可以用任何一对函数作为它的运算。下面的单元把**你的**一对函数放进一个小模型的编码器和解码器，用 CMU 发音词典里的单词训练，
-# 大约需要一分钟。然后让它读几个从没见过的单词。音素按那本词典的写法：`K AE T` 就是 *cat*。
+# 大约需要半分钟。然后让它读几个从没见过的单词。音素按那本词典的写法：`K AE T` 就是 *cat*。
 #
-# 这么小的模型只训练一分钟，很多单词会读错。请看它读对了什么：那只能来自一路穿过你的函数传回去的梯度。
+# 这么小的模型只训练半分钟，很多单词会读错。请看它读对了什么：那只能来自一路穿过你的函数传回去的梯度。
 
 # %% tags=["train"]
 import minis2s
@@ -638,10 +652,10 @@ else:
     examples = minis2s.encode_pairs(task.train, translator.source, translator.target, all_targets=False)
     optimizer = minis2s.Adam(model.parameters(), lr=4e-3)
     losses = []
-    for _ in range(2):
-        for batch in minis2s.make_batches(examples, batch_sentences=64, rng=rng):
+    for _ in range(3):
+        for chosen in minis2s.make_batches(examples, batch_sentences=64, rng=rng):
             model.zero_grad()
-            loss, cache = model.loss(batch)
+            loss, cache = model.loss(minis2s.make_batch(examples, chosen))
             model.backward(1.0, cache)
             minis2s.clip_global_norm(model.parameters(), 5.0)
             optimizer.step()

@@ -8,6 +8,7 @@ names, indices, shapes, dtypes and errors.
 import functools
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ import numpy as np
 from minis2s.classroom.source import Check
 
 TOLERANCE = 1e-12  # relative, float64: finite differences reach 4e-11
+QUICK = 3.0  # seconds: what takes a tenth of one, on a slow machine with much else to do
 KINDS = {"f": "floating-point numbers", "i": "integers", "u": "integers", "b": "True and False"}
 
 _seed: ContextVar[int | None] = ContextVar("seed", default=None)
@@ -126,6 +128,25 @@ def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
     elif error < 1e-7:
         more = ": nearly right; finite differences or rounding are not exact enough"
     raise Wrong(f"{what}{at(worst)} is wrong: relative error {error:.1e}, allowed {tol:.0e}{more}")
+
+
+def quick(function: Callable, *arguments: Any, seconds: float = QUICK) -> Any:
+    """What function(*arguments) returns. Raises Wrong when that takes longer than `seconds`, and a second time too.
+
+    Called with an input of many weights (one row, a dozen steps, D = H = 32), a derivative by one forward pass for
+    each weight takes longer, be it as exact as a complex step. Ask it of forward as well, which could prepare that.
+    """
+    for _ in range(2):
+        start = time.monotonic()
+        value = function(*arguments)
+        took = time.monotonic() - start
+        # of a function in a box, the time of the call alone
+        if getattr(getattr(function, "__wrapped__", function), "seconds", took) <= seconds:
+            return value
+    raise Wrong(
+        f"{function.__name__} takes more than {seconds:g} seconds where it should take a tenth of one: a backward pass "
+        "costs about as much as its forward pass, and does not call forward for each weight"
+    )
 
 
 def as_array(mine: Any, theirs: np.ndarray, what: str) -> np.ndarray:

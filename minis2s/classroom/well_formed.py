@@ -4,6 +4,7 @@ One function for each rule; each raises UserError with the file, the line and wh
 """
 
 import ast
+import builtins
 from collections import Counter
 from pathlib import Path
 
@@ -149,15 +150,15 @@ def refuse_a_wrong_beginning(path: Path, cells: list[Cell]) -> None:
 
 
 def refuse_wrong_tasks(path: Path, cells: list[Cell]) -> None:
-    known: set[str] = set()
+    known: dict[str, tuple[str, ...]] = {}
     checks: Counter = Counter()
     defined: Counter = Counter()
     for cell in cells:
         if cell.role == "answer":
             if cell.task in known:
                 raise mistake(path, cell.line - 1, f"the task {cell.task} has an answer cell already")
-            known.add(cell.task)
-            for name in functions_of(cell.source):
+            known[cell.task] = functions_of(cell.source)
+            for name in known[cell.task]:
                 defined[name] += 1
                 if defined[name] > 1:
                     raise mistake(path, cell.line - 1, f"{name} is defined in two answer cells")
@@ -166,6 +167,7 @@ def refuse_wrong_tasks(path: Path, cells: list[Cell]) -> None:
                 raise mistake(
                     path, cell.line - 1, f"no answer cell before this check has the task {cell.task}"
                 )
+            refuse_borrowed_names(path, cell, known[cell.task])
             checks[cell.task, cell.check] += 1
             if checks[cell.task, cell.check] > 1:
                 raise mistake(path, cell.line - 1, f"the task {cell.task} has a check {cell.check!r} already")
@@ -173,6 +175,31 @@ def refuse_wrong_tasks(path: Path, cells: list[Cell]) -> None:
     for cell in cells:
         if cell.role == "answer" and cell.task not in tested:
             raise mistake(path, cell.line - 1, f"the task {cell.task} has no check")
+
+
+def refuse_borrowed_names(path: Path, cell: Cell, functions: tuple[str, ...]) -> None:
+    """A check stands alone: graders run each by itself."""
+    tree = ast.parse(cell.source)
+    bound = {*dir(builtins), *functions}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in bound:
+            raise mistake(
+                path, cell.line + node.lineno - 1,
+                f"a check stands alone: {node.id} is neither imported in it nor a function of the task {cell.task}",
+            )  # fmt: skip
+    if not any(isinstance(node, ast.Name) and node.id in functions for node in ast.walk(tree)):
+        raise mistake(
+            path, cell.line - 1, f"the check {cell.check!r} calls no function of the task {cell.task}"
+        )
 
 
 def refuse_wrong_questions(path: Path, cells: list[Cell]) -> None:

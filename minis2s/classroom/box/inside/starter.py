@@ -1,0 +1,137 @@
+"""The first process in a box: it loads NumPy once and then forks a fresh process for each call.
+
+It never runs a student's code. For each call it forks a keeper, and the keeper forks the student's process, which
+puts on the layers before it reads the source. The keeper waits for the parent to let go of its leash, kills all that
+came of the call, orphans included (it is their sub-reaper), and tells how the student's process ended.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+from . import landlock, limits, linux, student
+
+
+def main(control: int) -> None:
+    """Serve the socket `control`, until the parent closes it."""
+    channel = socket.socket(fileno=control)
+    settings = json.loads(channel.recv(1 << 20))
+    sys.path[:] = settings["path"]
+    warm()
+    with contextlib.suppress(OSError):
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)  # no process of the same user looks into this one
+    layers = Layers(settings)
+    channel.send(b"ready")
+    while True:
+        data, fds, _, _ = socket.recv_fds(channel, 1, 3)
+        if not data:
+            sweep()
+            os._exit(0)
+        reap()
+        if os.fork() == 0:
+            channel.close()
+            try:
+                keep(*fds, layers)
+            finally:
+                os._exit(1)
+        for fd in fds:
+            os.close(fd)
+
+
+def warm() -> None:
+    """What every call would otherwise do again: load modules, take the buffers of the BLAS."""
+    import numpy as np
+
+    np.linalg.inv(np.eye(3) @ np.eye(3))
+    np.random.default_rng(0).standard_normal(2)
+    np.fft.fft(np.ones(2))
+
+
+class Layers:
+    """The layers that the student's process puts on, as far as they can be made beforehand."""
+
+    def __init__(self, settings: dict):
+        self.settings = settings
+        self.rules = landlock.ruleset(settings["readable"]) if "landlock" in settings["layers"] else None
+
+    def put_on(self) -> None:
+        """Restrict this process for good. Raises OSError."""
+        limits.no_new_privileges()
+        limits.limit(self.settings["memory"], self.settings["cpu"])
+        if self.rules is not None:
+            landlock.restrict(self.rules)
+            os.close(self.rules)
+
+
+def keep(requests: int, replies: int, leash: int, layers: Layers) -> None:
+    """The keeper of one call."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(leash)
+            os.setsid()
+            run(requests, replies, layers)
+        finally:
+            os._exit(1)
+    os.close(requests)
+    os.close(replies)
+    os.read(leash, 1)  # until the parent closes its end
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    sweep()
+    os.write(leash, json.dumps({"status": status, "cpu": usage.ru_utime + usage.ru_stime}).encode())
+    os._exit(0)
+
+
+def run(requests: int, replies: int, layers: Layers) -> None:
+    """The student's process."""
+    try:
+        layers.put_on()
+    except OSError as error:
+        student.send(replies, {"status": "unboxed", "why": str(error)})
+        os._exit(1)
+    student.send(replies, {"status": "ready"})
+    student.serve(requests, replies)
+
+
+def sweep(seconds: float = 5.0) -> None:
+    """Kill and reap all descendants: as their sub-reaper this process inherits every orphan."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for pid in children():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.001)
+        except ChildProcessError:
+            return
+
+
+def reap() -> None:
+    """Forget the keepers that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def children() -> list[int]:
+    """The processes whose parent is this one."""
+    me = os.getpid()
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{me}/task"):
+            with open(f"/proc/{me}/task/{task}/children") as file:
+                found += [int(pid) for pid in file.read().split()]
+    except OSError:  # no /proc, as on macOS; or a thread that has just ended
+        pass
+    return found
