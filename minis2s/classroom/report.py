@@ -14,13 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minis2s.classroom.results import GRADED, RIGHT, guarded
 from minis2s.classroom.similarity import THRESHOLD, Similarity, similarity
 from minis2s.errors import UserError
 from minis2s.files import read_json, read_text, write_text
 
-GRADED, REFUSED = "graded", "refused"
-RIGHT = "right"
-NEEDED = {"student": str, "assignment": str, "status": str}
+NEEDED = {"student": str, "key": str, "assignment": str, "status": str}
 NUMBERS = ("score", "points", "seconds")
 
 
@@ -153,10 +152,10 @@ def refuse_a_stranger(path: Path, result: Any) -> None:
 
 
 def sources_of(folder: Path, results: Iterable[Mapping]) -> dict[str, str]:
-    """The programs as they were graded: FOLDER/sources/STUDENT.py, where they are."""
+    """The programs as they were graded: FOLDER/sources/KEY.py, where they are."""
     found = {}
     for result in results:
-        path = folder / "sources" / f"{Path(result['student']).name}.py"
+        path = folder / "sources" / f"{Path(result['key']).name}.py"
         if result["status"] == GRADED and path.is_file():
             found[result["student"]] = read_text(path)
     return found
@@ -166,12 +165,12 @@ def sources_of(folder: Path, results: Iterable[Mapping]) -> dict[str, str]:
 
 
 def figures_of(
-    folder: str | os.PathLike, *, handed_out: str | None = None, threshold: float = THRESHOLD
+    folder: str | os.PathLike, *, handed_out: Sequence[str] | None = None, threshold: float = THRESHOLD
 ) -> Figures:
     """Count what is in the results of a folder. Raises UserError as `read_results`.
 
-    handed_out: the program that every student was given, which is left out of the comparison of programs; None
-    where it is not known. threshold: the share from which two programs are listed.
+    handed_out: the programs that students were given, which are left out of the comparison of programs; None
+    where they are not known. threshold: the share from which two programs are listed.
     """
     results = read_results(folder)
     graded = [result for result in results if result["status"] == GRADED]
@@ -187,7 +186,7 @@ def figures_of(
         nodes=counts(diagnoses, lambda d: [n] if (n := place_of(d).get("node")) else []),
         causes=counts(diagnoses, lambda d: [c] if (c := cause_of(d)) else []),
         hints=hint_counts(graded),
-        alike=similarity(sources, handed_out or "", threshold=threshold),
+        alike=similarity(sources, handed_out or (), threshold=threshold),
         threshold=threshold,
         handed_out=handed_out is not None,
         sources=sources,
@@ -290,7 +289,7 @@ def save_report(
     *,
     lang: str = "en",
     title: str = "",
-    handed_out: str | None = None,
+    handed_out: Sequence[str] | None = None,
     threshold: float = THRESHOLD,
 ) -> tuple[Path, Path]:
     """Write FOLDER/report.html and FOLDER/report.csv; returns their paths.
@@ -332,14 +331,6 @@ def table_of(figures: Figures) -> str:
         ]  # fmt: skip
         writer.writerow([guarded(value) for value in row])
     return written.getvalue()
-
-
-def guarded(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula, on one line."""
-    if value is None or isinstance(value, int | float):
-        return "" if value is None else str(value)
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@", "|", "%") else text
 
 
 def place_in_words(diagnosis: Mapping) -> str:

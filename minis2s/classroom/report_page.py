@@ -6,11 +6,11 @@ have captions and scroll in a frame of their own, by keyboard too, where a page 
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
 from minis2s.classroom.report import (
-    RIGHT,
     CheckCount,
     Count,
     Figures,
@@ -19,6 +19,7 @@ from minis2s.classroom.report import (
     outcomes_of,
     place_in_words,
 )
+from minis2s.classroom.results import REVIEW, RIGHT
 from minis2s.classroom.report_words import MEANINGS_ZH, Say
 from minis2s.classroom.similarity import Match, Pair
 from minis2s.gradcheck.causes import CAUSES
@@ -313,7 +314,7 @@ def how_unusual(pair: Pair, compared: int, say: Say) -> str:
 
 def side_by_side(pair: Pair, sources: Mapping[str, str], say: Say) -> str:
     """The lines that are alike, in two columns; <details>, so that a page with many pairs stays short."""
-    texts = [sources[student].splitlines() for student in (pair.first, pair.second)]
+    texts = [re.split("\r\n|\r|\n", sources[student]) for student in (pair.first, pair.second)]
     ordered = sorted(pair.matches, key=lambda m: m.first[0] - m.first[1])[:MOST_MATCHES]  # the longest
     rows = []
     for match in sorted(ordered):
@@ -378,7 +379,7 @@ def students(figures: Figures, say: Say) -> str:
         diagnoses = [d for _, d in diagnosed([result])]
         places = "; ".join(filter(None, map(place_in_words, diagnoses)))
         causes = "; ".join(filter(None, map(cause_of, diagnoses)))
-        notes = "; ".join(map(str, result.get("notes") or []))
+        notes = "; ".join(str(note).removeprefix(REVIEW) for note in result.get("notes") or [])
         score = f"{number(result.get('score'))} / {number(result.get('points'))}"
         kind = "bad" if open_ else "good"
         rows.append(

@@ -76,19 +76,19 @@ Windows = dict[str, list[tuple[int, int]]]  # fingerprint -> where it stands: (f
 
 def similarity(
     sources: Mapping[str, str],
-    handed_out: str = "",
+    handed_out: Iterable[str] = (),
     *,
     threshold: float = THRESHOLD,
 ) -> Similarity:
     """Compare all programs with all others.
 
-    sources: {student: program text}. handed_out: the program text that all of them were given. Program texts
-    that cannot be parsed are named in the result, never raised.
+    sources: {student: program text}. handed_out: program texts that students were given: what is in them does not
+    count. Program texts that cannot be parsed are named in the result, never raised.
 
     Fingerprints of overlapping windows are those of Schleimer, Wilkerson and Aiken 2003 (winnowing), all of
     them kept; of syntax trees, not of characters, as in Baxter et al. 1998.
     """
-    given = set(windows(handed_out) or ())
+    given = {print_ for text in handed_out for print_ in windows(text) or ()}
     programs: dict[str, Windows] = {}
     unreadable = []
     for student, text in sources.items():
