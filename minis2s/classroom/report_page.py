@@ -19,8 +19,8 @@ from minis2s.classroom.report import (
     outcomes_of,
     place_in_words,
 )
-from minis2s.classroom.results import REVIEW, RIGHT
 from minis2s.classroom.report_words import MEANINGS_ZH, Say
+from minis2s.classroom.results import REVIEW, RIGHT
 from minis2s.classroom.similarity import Match, Pair
 from minis2s.gradcheck.causes import CAUSES
 from minis2s.gradcheck.heatmap import plain
