@@ -11,17 +11,18 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from minis2s.classroom.exports.words import WORDS
 from minis2s.classroom.handed_in import clean, read
 from minis2s.classroom.intake import Submission
 from minis2s.classroom.listing import Listing, Part, listing, parsed
-from minis2s.classroom.needed import binds, needed, without
+from minis2s.classroom.needed import binds, imports_minis2s, needed, without
 from minis2s.classroom.review import review
 from minis2s.classroom.source import Assignment
 from minis2s.errors import UserError
 
 MAGIC = re.compile(r"^(\s*)(?:[%!?]|[\w, ]+=\s*[%!]).*$|^(\s*)[\w.]+\?\??\s*$")
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3")
-EMPTY_ANSWERS = ("Write your answer here.", "请在这里写下你的答案。")
+EMPTY_ANSWERS = {words["answer"] for words in WORDS.values()}
 
 
 @dataclass
@@ -64,8 +65,8 @@ def extract(submission: Submission, assignment: Assignment) -> Source:
         tried.append(source)
     hint = assignment.name.lower()
     best = max(tried, key=lambda s: (not s.refused, s.solved, hint in s.file.lower(), ".ipynb" in s.file.lower()))
-    if len(tried) > 1:
-        others = ", ".join(source.file for source in tried if source is not best)
+    others = ", ".join(source.file for source in tried if source is not best and source.solved)
+    if others:
         best.notes.insert(0, f"several files were handed in: {best.file} was graded, not {others}")
     best.notes[:0] = submission.notes
     return best
@@ -100,6 +101,7 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
             blank(found, part)
     tree, why, line = parsed(found.text())
     if tree is not None:
+        refuse_nothing(tree, name)
         return tree, []
     wrong = f"{found.place(line)}: {why}" if line else why
     notes: list[str] = []
@@ -110,6 +112,11 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
     if tree is None or not tree.body:
         raise UserError(f"{name} is not right Python: {wrong}")
     return tree, notes
+
+
+def refuse_nothing(tree: ast.Module, name: str) -> None:
+    if not tree.body:
+        raise UserError(f"{name} holds no code: there is nothing in it to grade")
 
 
 def mend(found: Listing, part: Part) -> list[str]:
@@ -179,19 +186,17 @@ def is_hole(node: ast.stmt) -> bool:
     return False
 
 
-def imports_minis2s(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Import):
-        return any(alias.name.split(".")[0] == "minis2s" for alias in node.names)
-    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minis2s"
-
-
 def written_answers(found: Listing, assignment: Assignment) -> dict[str, str]:
     """The answers to the written questions, by task: the cell that bears the task, else the one after the question."""
     texts = [(part, prose(found, part)) for part in found.parts if not part.code]
     answers = {}
     for question in assignment.written:
         asked = {squeezed(text) for text in question.question.values()}
-        own = [text for part, text in texts if part.task == question.task and squeezed(text) not in asked]
+        own = [
+            text
+            for part, text in texts
+            if part.task == question.task and part.tag != "written" and squeezed(text) not in asked
+        ]
         after = [b for (_, a), (_, b) in pairwise(texts) if squeezed(a) in asked and squeezed(b) not in asked]
         given = [text for text in own or after if text not in EMPTY_ANSWERS]
         answers[question.task] = "\n\n".join(dict.fromkeys(given))

@@ -52,9 +52,9 @@ def headline(result: dict, title: dict[str, str]) -> str:
     chinese = f'<p lang="zh">{plain(title["zh"])}</p>' if title.get("zh") else ""
     colour, sign = mark(result["score"], result["points"])
     points = f"{result['score']:g} / {result['points']:g}"
+    file = f" ({plain(result['file'])})" if result["file"] else ""
     return (
-        f"<h2>{plain(name)}</h2>{chinese}<p>{plain(result['student'])}"
-        f'{f" ({plain(result["file"])})" if result["file"] else ""}: '
+        f"<h2>{plain(name)}</h2>{chinese}<p>{plain(result['student'])}{file}: "
         f'<span class="badge {colour}">{sign} {points} {both("points", "分")}</span></p>'
     )
 

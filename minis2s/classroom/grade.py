@@ -13,22 +13,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minis2s.classroom.box import Box, Boxed, Layers, Missing, Raised, Remote, TimedOut
+from minis2s.classroom.box import Box, Boxed, Layers, Missing, Nonsense, Raised, Remote, TimedOut
 from minis2s.classroom.checks import Outcome, new_seed, run_check
 from minis2s.classroom.extract import Source, extract
 from minis2s.classroom.intake import Submission
-from minis2s.classroom.results import GRADED, REFUSED, REVIEW, RIGHT
+from minis2s.classroom.results import GRADED, REFUSED, REVIEW
 from minis2s.classroom.source import Assignment, Task
 from minis2s.errors import UserError
 from minis2s.gradcheck import Report, gradcheck
 from minis2s.gradcheck.plain import version
+from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.verdict import MISSING, VACUOUS, WRONG
 
 SECONDS = 5.0  # for a call
 SHORT = 1.0  # for a call, once one has taken longer than its time
 CALLS = 6  # as many times the seconds of a call for all calls together
 DIAGNOSIS = 20.0  # seconds for each task
-NOT_THERE = ("missing", "not loaded", "not written")
+# what the checker can say more of: numbers and shapes, and how they come about
+TELLING = ("wrong", Raised.outcome, Nonsense.outcome)
+SHAPES = {kind.__name__: kind for kind in (ValueError, IndexError, TypeError)}  # to which the checker adds a note
 
 
 class Rules(NamedTuple):
@@ -118,7 +121,7 @@ def graded_tasks(source: Source, assignment: Assignment, rules: Rules, notes: li
         box.left = max(box.left, DIAGNOSIS)
         for task, result in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
-                result["diagnosis"] = diagnosis(box, task, rules.hint, notes)
+                result["diagnosis"] = diagnosis(box, task, source, rules.hint, notes)
     return tasks
 
 
@@ -192,19 +195,19 @@ def checked(task: Task, functions: dict[str, Callable], unloaded: Outcome | None
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:
-    """Is something wrong with a pair that is there?"""
-    outcomes = {check["outcome"] for check in result["checks"]}
-    return task.pair is not None and outcomes != {RIGHT} and not outcomes <= {RIGHT, *NOT_THERE}
+    """Is something wrong with a pair that gives answers?"""
+    return task.pair is not None and any(check["outcome"] in TELLING for check in result["checks"])
 
 
-def diagnosis(box: Box, task: Task, hint: int, notes: list[str]) -> dict | None:
+def diagnosis(box: Box, task: Task, source: Source, hint: int, notes: list[str]) -> dict | None:
     """Where and why the pair of a task is wrong, as the gradient checker says it; None where it cannot be asked.
 
     place and cause are for the teacher; text and hints, for the student, hold what the hint level allows.
     """
     prefix = task.pair[0].removesuffix("_forward")
     try:
-        report = gradcheck(box.pair(prefix), kind=task.kind, hint=hint, seconds=DIAGNOSIS)
+        pair = [plainly(Steady(remote, source)) for remote in box.pair(prefix)]
+        report = gradcheck(pair, kind=task.kind, hint=hint, seconds=DIAGNOSIS)
     except Boxed:
         return None  # it is not there: the checks have said so
     except UserError as error:  # its signature is not that of the kind
@@ -214,6 +217,27 @@ def diagnosis(box: Box, task: Task, hint: int, notes: list[str]) -> dict | None:
         notes.append(f"{REVIEW}{task.name}: no diagnosis, the checker stopped ({type(error).__name__})")
         return None
     return diagnosis_of(report, task.kind)
+
+
+def plainly(function: Steady) -> Callable:
+    """The function with errors as the checker takes them: one sentence, without the names of the box's errors."""
+
+    def call(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except TimedOut as error:
+            raise TooSlow(f"{function.__name__} is too slow: {error.reason}") from None
+        except Raised as error:
+            if error.kind in SHAPES:
+                raise SHAPES[error.kind](error.reason) from None
+            raise Misbehaved(error.reason) from None
+        except Boxed as error:
+            raise Misbehaved(error.reason) from None
+
+    call.__name__ = function.__name__
+    if hasattr(function, "__signature__"):
+        call.__signature__ = function.__signature__
+    return call
 
 
 def diagnosis_of(report: Report, kind: str) -> dict:

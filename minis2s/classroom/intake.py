@@ -109,9 +109,10 @@ def submission(student: str, files: list[File], taken: set[str]) -> Submission:
     code.sort(key=lambda file: file.name)
     if not code:
         return Submission(student, key, refused=why_nothing(others))
-    notes = [f"not looked at: {clean(f.name)} {f.trouble}".rstrip() for f in others[:5]]
-    if len(others) > 5:
-        notes.append(f"not looked at: {len(others) - 5} more files")
+    troubled = [file for file in others if file.trouble]
+    notes = [f"not looked at: {clean(file.name)} {file.trouble}" for file in troubled[:5]]
+    if len(troubled) > 5:
+        notes.append(f"not looked at: {len(troubled) - 5} more files")
     if len(code) > MOST_FILES:
         notes.append(f"of {len(code)} notebooks and .py files, the first {MOST_FILES} were looked at")
     return Submission(student, key, tuple(code[:MOST_FILES]), "", tuple(notes))

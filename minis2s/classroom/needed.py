@@ -46,7 +46,8 @@ def needed(body: Sequence[ast.stmt], functions: Iterable[str]) -> list[ast.stmt]
         for n in more:
             wanted |= names[n].reads
         if wanted & REACHES_ALL:
-            wanted |= {name for these in names for name in these.binds}
+            own = [these for node, these in zip(body, names, strict=True) if not imports_minis2s(node)]
+            wanted |= {name for these in own for name in these.binds}
     return [node for n, node in enumerate(body) if n in chosen]
 
 
@@ -84,17 +85,27 @@ def binds(node: ast.stmt) -> set[str]:
     return names_of(node).binds
 
 
+def imports_minis2s(node: ast.stmt) -> bool:
+    """It is not there where submissions are graded."""
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] == "minis2s" for alias in node.names)
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minis2s"
+
+
 def changed(node: ast.stmt) -> set[str]:
     """The names at the root of what a statement changes: of the targets of an assignment, and of a method's call."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return set()
+    found = set()
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.ExceptHandler):
+            found |= changed(child)
     if isinstance(node, ast.Assign):
         roots = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         roots = [node.target]
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        roots = [node.value.func]
     else:
-        return set()
-    found = set()
+        roots = [node.value.func] if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else []
     for root in roots:
         inside = root
         while isinstance(inside, ast.Attribute | ast.Subscript | ast.Call):

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from minis2s.cli.commands import Command
+from minis2s.cli import Command
 
 
 def _build() -> ModuleType:
