@@ -12,15 +12,13 @@ import select
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import weakref
-from pathlib import Path
 
-from minis2s.classroom.box import places
-from minis2s.classroom.box.errors import Died, Nonsense, OutOfMemory, TimedOut
-from minis2s.classroom.box.inside import linux, protocol
+from minis2s.classroom.box import bubblewrap, places
+from minis2s.classroom.box.errors import Died, Nonsense, TimedOut
+from minis2s.classroom.box.inside import descendants, protocol, starter
 from minis2s.classroom.box.layers import Layers
 from minis2s.errors import UserError
 
@@ -33,32 +31,36 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
 }
 START_SECONDS = 30.0  # for NumPy to load on a machine under load
-END_SECONDS = 10.0  # for what a call left to be killed
+END_SECONDS = 5.0  # for what a call left to be killed
+
+STARTERS: set[int] = set()  # the children of this process that live on purpose
+STARTING = threading.Lock()
 
 
 class Starter:
     """The process that forks the others, in its own session, folder and layers."""
 
     def __init__(self, layers: Layers, memory: int, cpu: int):
-        self.layers = layers
-        self.folder = tempfile.TemporaryDirectory(prefix="minis2s-box-", ignore_cleanup_errors=True)
-        self.lib, cwd = places.furnish(Path(self.folder.name))
-        self.settings = {
-            "path": [*places.standard_library(), str(self.lib)],
-            "readable": places.readable(self.lib),
-            "layers": [name for name in ("landlock", "seccomp", "namespaces") if getattr(layers, name)],
+        self.layers, self.cpu = layers, cpu
+        self.folder = contextlib.ExitStack()
+        lib, cwd = self.folder.enter_context(places.furnished())
+        wanted = [
+            name for name in ("landlock", "seccomp", "namespaces", "bubblewrap") if getattr(layers, name)
+        ]
+        settings = {
+            "path": [*places.standard_library(), str(lib)],
+            "readable": places.readable(lib),
+            "layers": wanted,
             "memory": memory,
             "cpu": cpu,
         }
         self.lock = threading.Lock()
         self.running: weakref.WeakSet[Running] = weakref.WeakSet()
-        with contextlib.suppress(OSError):
-            linux.prctl(
-                linux.PR_SET_CHILD_SUBREAPER, 1
-            )  # should the starter be killed, its orphans come to us
+        descendants.adopt()  # should the starter be killed, its orphans come to us
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(self.lib), theirs.fileno())]
+        with theirs, STARTING:
+            command = bubblewrap.command(lib, cwd) if layers.bubblewrap else []
+            command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(lib), theirs.fileno())]
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -69,10 +71,11 @@ class Starter:
                 cwd=cwd,
                 start_new_session=True,
             )
+            STARTERS.add(self.process.pid)
         self.channel = ours
         ours.settimeout(START_SECONDS)
         try:
-            ours.sendall(json.dumps(self.settings).encode())
+            ours.sendall(json.dumps(settings).encode() + b"\n")
             said = ours.recv(16)
         except OSError:
             said = b""
@@ -91,7 +94,7 @@ class Starter:
         requests, to_child = os.pipe()
         from_child, replies = os.pipe()
         leash, theirs = socket.socketpair()
-        running = Running(to_child, from_child, leash)
+        running = Running(to_child, from_child, leash, self)
         try:
             with self.lock:
                 socket.send_fds(self.channel, [b"f"], [requests, replies, theirs.fileno()])
@@ -103,7 +106,7 @@ class Starter:
             os.close(replies)
             theirs.close()
         self.running.add(running)
-        header, _ = running.receive(time.monotonic() + START_SECONDS, 0)
+        header, _ = running.receive(START_SECONDS, 0)
         if header.get("status") != "ready":
             running.end(END_SECONDS)
             raise UserError(f"a process could not be put under the layers {self.layers}: {header.get('why')}")
@@ -114,40 +117,52 @@ class Starter:
         for running in list(self.running):
             running.end(END_SECONDS)
         self.channel.close()  # the starter sweeps and ends
-        try:
-            code = self.process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
-        if code != 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_SECONDS)
+        self.kill()
+        self.folder.close()
+
+    def kill(self) -> None:
+        """End the starter, where it has not ended as it should, and all that came of it."""
+        if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        STARTERS.discard(self.process.pid)
+        if self.process.returncode != 0:
             kill_strays()
-        self.folder.cleanup()
 
 
 class Running:
     """One process of a student's code, and the pipes to it."""
 
-    def __init__(self, to_child: int, from_child: int, leash: socket.socket):
+    def __init__(self, to_child: int, from_child: int, leash: socket.socket, starter: Starter):
         self.to_child, self.from_child, self.leash = to_child, from_child, leash
+        self.starter = starter
         for fd in (to_child, from_child):
             os.set_blocking(fd, False)
         self.close = weakref.finalize(self, close_all, to_child, from_child, leash)
-        self.status: dict | None = None  # how it ended, once it has
+        self.status: int | None = None  # how it ended, once it has
+        self.cpu = 0.0  # seconds of a processor that it used, once it has ended
         self.early = bytearray()  # read beyond a reply
+        self.numbers = 0
 
     @property
     def alive(self) -> bool:
         return self.close.alive
 
-    def ask(self, header: dict, payload: bytes, deadline: float, most: int) -> tuple[dict, bytearray]:
+    def next_number(self) -> int:
+        """A number for a cache in this process."""
+        self.numbers += 1
+        return self.numbers
+
+    def ask(self, header: dict, payload: bytes, seconds: float, most: int) -> tuple[dict, bytearray]:
         """(header, payload) of the reply to a request. Raises Boxed errors; then the process is ended."""
         nonce = secrets.token_hex(8)
         try:
             if self.early or self.chunk():
                 raise protocol.Nonsense("an answer that nobody had asked for")
-            reply, data = self.receive(deadline, most, protocol.frame({**header, "id": nonce}, payload))
+            reply, data = self.receive(seconds, most, protocol.frame({**header, "id": nonce}, payload))
             if reply.pop("id", None) != nonce:
                 raise protocol.Nonsense("an answer that nobody had asked for")
         except protocol.Nonsense as error:
@@ -155,8 +170,9 @@ class Running:
             raise Nonsense(f"its process sent {error}") from None
         return reply, data
 
-    def receive(self, deadline: float, most: int, request: bytes = b"") -> tuple[dict, bytearray]:
+    def receive(self, seconds: float, most: int, request: bytes = b"") -> tuple[dict, bytearray]:
         """Write a request while the reply is read. Raises Died, TimedOut and Nonsense (the protocol's)."""
+        deadline = time.monotonic() + seconds
         unsent, data, needed = memoryview(request), self.early, protocol.PREFIX.size
         self.early = bytearray()
         lengths = None
@@ -175,8 +191,8 @@ class Running:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.end(END_SECONDS)
-                raise TimedOut("no answer within the time that a call has")
-            for fd, event in poll.poll(left * 1000):
+                raise TimedOut(f"no answer within {seconds:.3g} seconds")
+            for fd, _ in poll.poll(left * 1000):
                 if fd == self.to_child:
                     try:
                         unsent = unsent[os.write(fd, unsent[: 1 << 20]) :]
@@ -203,17 +219,19 @@ class Running:
         except BlockingIOError:
             return None
 
-    def ended(self) -> Died | TimedOut | OutOfMemory:
+    def ended(self) -> Died | TimedOut:
         """The process has closed its pipe: why?"""
         self.end(END_SECONDS)
-        status = (self.status or {}).get("status", 0)
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            if number == signal.SIGXCPU:
-                return TimedOut("it used more processor time than it may")
-            name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
-            return Died(f"its process was ended by {name} before it answered")
-        return Died(f"its process ended (exit code {os.waitstatus_to_exitcode(status)}) before it answered")
+        status = self.status or 0
+        if not os.WIFSIGNALED(status):
+            return Died(
+                f"its process ended (exit code {os.waitstatus_to_exitcode(status)}) before it answered"
+            )
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU or (number == signal.SIGKILL and self.cpu >= self.starter.cpu):
+            return TimedOut("it used more processor time than it may")
+        name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+        return Died(f"its process was ended ({name}) before it answered")
 
     def end(self, seconds: float) -> None:
         """Kill the process and all that came of it, and learn how it ended."""
@@ -222,8 +240,12 @@ class Running:
         with contextlib.suppress(OSError):
             self.leash.shutdown(socket.SHUT_WR)
             self.leash.settimeout(max(seconds, 0.001))
-            self.status = json.loads(self.leash.recv(1000) or b"{}")
+            said = self.leash.recv(100)
+            if len(said) == starter.STATUS.size:
+                self.status, self.cpu = starter.STATUS.unpack(said)
         self.close()
+        if self.status is None:  # its keeper was killed or stopped: nobody has cleaned up
+            self.starter.kill()
 
 
 def close_all(to_child: int, from_child: int, leash: socket.socket) -> None:
@@ -233,4 +255,19 @@ def close_all(to_child: int, from_child: int, leash: socket.socket) -> None:
 
 
 def kill_strays() -> None:
-    """Kill what came to this process as an orphan of a starter that was killed: children in a session of their own."""
+    """Kill the orphans of a starter that was killed: they came to this process, which is their sub-reaper.
+
+    A starter leads a session of its own, and what comes of it can never be in ours. So a child in another
+    session that is no starter is a stray.
+    """
+
+    def spared(pid: int) -> bool:
+        if pid in STARTERS:
+            return True
+        try:
+            return os.getsid(pid) == os.getsid(0)
+        except ProcessLookupError:
+            return True
+
+    with STARTING:
+        descendants.sweep(5.0, spared)

@@ -119,15 +119,8 @@ class Packing:
         return b"".join(self.chunks)
 
 
-class Rules:
-    """What a tree may hold: which dtypes, and whether strings and caches."""
-
-    def __init__(self, dtypes=REAL, *, text: bool = False, caches: bool = False):
-        self.dtypes, self.text, self.caches = dtypes, text, caches
-
-
-def measured(tree, rules: Rules, most: int) -> int:
-    """How many bytes of payload a tree needs. Raises Nonsense for whatever is not in the language.
+def measured(tree, dtypes: set[str], most: int) -> int:
+    """How many bytes of payload the tree of an answer needs. Raises Nonsense for whatever an answer may not hold.
 
     Nothing is allocated for what the tree promises; more than `most` bytes are nonsense.
     """
@@ -144,22 +137,17 @@ def measured(tree, rules: Rules, most: int) -> int:
                 raise Nonsense("a whole number of more than 64 bits")
             continue
         if type(node) is str:
-            if not rules.text or len(node) > TEXT:
-                raise Nonsense("text where an array or a number belongs")
-            continue
+            raise Nonsense("text where an array or a number belongs")
         if type(node) is not dict or len(node) != 1:
             raise Nonsense("a header of an unknown form")
         ((name, inner),) = node.items()
         if name in ("array", "number"):
-            total += size_of(inner, rules)
+            total += size_of(inner, dtypes)
             if total > most:
                 raise Nonsense(f"arrays of more than {most:,} bytes")
-        elif name == "complex" and "<c16" in rules.dtypes:
+        elif name == "complex" and "<c16" in dtypes:
             if type(inner) is not list or [type(x) for x in inner] != [float, float]:
                 raise Nonsense("a complex number of an unknown form")
-        elif name == "cache" and rules.caches:
-            if type(inner) is not int:
-                raise Nonsense("a cache of an unknown form")
         elif name in ("list", "tuple") and type(inner) is list:
             waiting += [(part, depth + 1) for part in inner]
         elif name == "dict" and type(inner) is list:
@@ -174,12 +162,12 @@ def measured(tree, rules: Rules, most: int) -> int:
     return total
 
 
-def size_of(spec, rules: Rules) -> int:
+def size_of(spec, dtypes: set[str]) -> int:
     """Bytes of one array, from its dtype and shape."""
     if type(spec) is not list or len(spec) != 2:
         raise Nonsense("an array of an unknown form")
     dtype, shape = spec
-    if type(dtype) is not str or dtype not in rules.dtypes:
+    if type(dtype) is not str or dtype not in dtypes:
         raise Nonsense("an array of a dtype that is not allowed")
     if type(shape) is not list or len(shape) > DIMS:
         raise Nonsense("an array of an unknown form")
