@@ -43,13 +43,13 @@ class Starter:
     def __init__(self, layers: Layers, memory: int, cpu: int):
         self.layers, self.cpu = layers, cpu
         self.folder = contextlib.ExitStack()
-        lib, cwd = self.folder.enter_context(places.furnished())
+        self.lib, cwd = self.folder.enter_context(places.furnished())
         wanted = [
             name for name in ("landlock", "seccomp", "namespaces", "bubblewrap") if getattr(layers, name)
         ]
         settings = {
-            "path": [*places.standard_library(), str(lib)],
-            "readable": places.readable(lib),
+            "path": [*places.standard_library(), str(self.lib)],
+            "readable": places.readable(self.lib),
             "layers": wanted,
             "memory": memory,
             "cpu": cpu,
@@ -59,8 +59,8 @@ class Starter:
         descendants.adopt()  # should the starter be killed, its orphans come to us
         ours, theirs = socket.socketpair()
         with theirs, STARTING:
-            command = bubblewrap.command(lib, cwd) if layers.bubblewrap else []
-            command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(lib), theirs.fileno())]
+            command = bubblewrap.command(self.lib, cwd) if layers.bubblewrap else []
+            command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(self.lib), theirs.fileno())]
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
