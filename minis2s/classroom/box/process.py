@@ -57,9 +57,9 @@ class Starter:
         self.lock = threading.Lock()
         self.running: weakref.WeakSet[Running] = weakref.WeakSet()
         descendants.adopt()  # should the starter be killed, its orphans come to us
+        command = bubblewrap.command(self.lib, cwd) if layers.bubblewrap else []
         ours, theirs = socket.socketpair()
         with theirs, STARTING:
-            command = bubblewrap.command(self.lib, cwd) if layers.bubblewrap else []
             command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(self.lib), theirs.fileno())]
             self.process = subprocess.Popen(
                 command,
@@ -76,13 +76,14 @@ class Starter:
         ours.settimeout(START_SECONDS)
         try:
             ours.sendall(json.dumps(settings).encode() + b"\n")
-            said = ours.recv(16)
+            said = ours.recv(500)
         except OSError:
             said = b""
         if said != b"ready":
             self.close()
+            why = said.decode(errors="replace") or "its first process ended"
             raise UserError(
-                f"the box could not be started with the layers {layers}: run it with fewer layers"
+                f"no box with the layers {layers} on this machine ({why}): make it with fewer layers"
             )
 
     @property
