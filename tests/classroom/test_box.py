@@ -10,7 +10,6 @@ import inspect
 import os
 import platform
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 import pytest
 
 import minis2s.classroom.box as package
-from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, available_layers, bubblewrap
+from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap
 from minis2s.classroom.box.inside import landlock, linux, namespaces, protocol, seccomp
 from minis2s.classroom.box.inside.descendants import children
 from minis2s.classroom.box.process import Starter
@@ -79,6 +78,15 @@ def calls_forward(x):
 def calls_backward(dout, cache):
     cache["calls"] += 1
     return cache["calls"]
+
+
+def twice_forward(x, y):
+    again = x + 1
+    return ((x, y + 1, again) if y is not None else (again, again)), None
+
+
+def twice_backward(dout, cache):
+    return dout
 
 
 def spoil(x):
@@ -232,7 +240,7 @@ def test_no_pickle_anywhere():
         {"array": ["<f8", [1] * 65]}, {"array": ["<f8", [10**9, 10**9]]}, {"array": ["<f8", [0, 1 << 62, 1 << 62]]},
         {"array": ["<f8", [1 << 17, 2]]}, {"array": ["<f8"]}, {"array": None}, {"array": [["<f8"], [1]]},
         {"cache": 1}, {"complex": [1.0, 2.0]}, {"list": [], "tuple": []}, {}, [], "text", {"list": "text"},
-        {"dict": [[1, 2]]}, {"dict": [["a"]]}, {"dict": {"a": 1}}, {"dict": [["a" * 300, 1]]}, 1 << 64, {"other": 1},
+        {"dict": [[1, 2]]}, {"dict": [["a"]]}, {"dict": {"a": 1}}, {"dict": [["a" * 41, 1]]}, {"dict": [["<b>", 1]]}, {"again": 0}, {"argument": 0}, 1 << 64, {"other": 1},
         {"list": [1] * (protocol.NODES + 1)}, {"list": [{"array": ["<f8", [1 << 16]]}] * 3},
     ],
 )  # fmt: skip
@@ -302,6 +310,16 @@ def test_a_pair_is_one_process_and_changes_what_it_is_given(bare):
     dout = np.ones(2)
     assert (backward(dout, cache) == 2).all() and (dout == 2).all()
     assert list(inspect.signature(forward).parameters) == ["x", "by"]
+
+
+def test_a_pair_hands_memory_on_as_a_local_function_does(bare):
+    same, _ = bare.pair("twice")
+    x, y = np.ones(2), np.zeros(2)
+    (a, b, c), _ = same(x, y)
+    assert a is x and b is not c and not np.shares_memory(a, c)
+    (a, b), _ = same(x, None)
+    assert a is b and a is not x
+    assert bare.function("twice_forward")(x, y)[0][0] is not x
 
 
 def test_signatures_are_those_of_the_student(box):
@@ -638,7 +656,7 @@ def lstm_step_backward(dout, cache):
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("dc * c_prev", "dc * g"), ("    dc = dc +", "    dc += ")],
+    [("dc * c_prev", "dc * g"), ("    dc = dc +", "    dc += "), ("dc * f, x", "dout[0], x")],
 )
 def test_the_diagnosis_through_the_box_is_that_of_a_local_pair(right, wrong):
     assert right in LSTM

@@ -117,7 +117,9 @@ class Starter:
         """End every process of this box."""
         for running in list(self.running):
             running.end(END_SECONDS)
-        self.channel.close()  # the starter sweeps and ends
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_RDWR)  # the starter sweeps and ends
+        self.channel.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(END_SECONDS)
         self.kill()
@@ -130,8 +132,25 @@ class Starter:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         STARTERS.discard(self.process.pid)
-        if self.process.returncode != 0:
-            kill_strays()
+        self.sweep(everywhere=self.process.returncode != 0)
+
+    def sweep(self, everywhere: bool) -> None:
+        """Kill what came to this process as an orphan: it is the sub-reaper of a starter that is gone.
+
+        A starter leads a session of its own, and bubblewrap's processes are in it. Was the starter killed, then
+        an orphan may have made another session: so `everywhere` is any session but ours, and that of other starters.
+        """
+
+        def spared(pid: int) -> bool:
+            try:
+                session = os.getsid(pid)
+            except ProcessLookupError:
+                return True
+            theirs = session == self.process.pid or (everywhere and session != os.getsid(0))
+            return pid in STARTERS or not theirs
+
+        with STARTING:
+            descendants.sweep(END_SECONDS, spared)
 
 
 class Running:
@@ -143,6 +162,7 @@ class Running:
         for fd in (to_child, from_child):
             os.set_blocking(fd, False)
         self.close = weakref.finalize(self, close_all, to_child, from_child, leash)
+        self.close.atexit = False  # (a fork of this process, as multiprocessing makes them, must not end it)
         self.status: int | None = None  # how it ended, once it has
         self.cpu = 0.0  # seconds of a processor that it used, once it has ended
         self.early = bytearray()  # read beyond a reply
@@ -250,25 +270,8 @@ class Running:
 
 
 def close_all(to_child: int, from_child: int, leash: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        leash.shutdown(socket.SHUT_WR)  # although a fork of this process may hold it, too
     leash.close()
     os.close(to_child)
     os.close(from_child)
-
-
-def kill_strays() -> None:
-    """Kill the orphans of a starter that was killed: they came to this process, which is their sub-reaper.
-
-    A starter leads a session of its own, and what comes of it can never be in ours. So a child in another
-    session that is no starter is a stray.
-    """
-
-    def spared(pid: int) -> bool:
-        if pid in STARTERS:
-            return True
-        try:
-            return os.getsid(pid) == os.getsid(0)
-        except ProcessLookupError:
-            return True
-
-    with STARTING:
-        descendants.sweep(5.0, spared)
