@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from minis2s.classroom.box import replies
 from minis2s.classroom.box.errors import Boxed, Missing, TimedOut
 from minis2s.classroom.box.layers import Layers, available_layers
-from minis2s.classroom.box.process import END_SECONDS, Running, Starter
+from minis2s.classroom.box.process import Starter
 from minis2s.classroom.box.remote import Line, Remote
+from minis2s.classroom.box.running import END_SECONDS, Running
 from minis2s.errors import UserError
 
 

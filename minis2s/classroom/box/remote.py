@@ -10,7 +10,7 @@ import numpy as np
 from minis2s.classroom.box import replies
 from minis2s.classroom.box.errors import Died, Nonsense
 from minis2s.classroom.box.inside import protocol
-from minis2s.classroom.box.process import END_SECONDS, Running
+from minis2s.classroom.box.running import END_SECONDS, Running
 from minis2s.errors import UserError
 
 if TYPE_CHECKING:
