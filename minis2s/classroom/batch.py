@@ -4,13 +4,16 @@ A submission that breaks its process is reported like any other. Results are wri
 each comes in, so that a run that was killed goes on where it stopped.
 """
 
+import signal
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from minis2s.classroom.box import available_layers
+from minis2s.classroom.box.inside.linux import prctl
 from minis2s.classroom.grade import SECONDS, Rules, grade, record, refused
 from minis2s.classroom.intake import Submission, find
 from minis2s.classroom.results import all_results, earlier, grades, is_done, make_folders, save, with_history
@@ -19,6 +22,7 @@ from minis2s.errors import UserError
 from minis2s.files import write_text
 from minis2s.forked import run_forked
 
+PR_SET_PDEATHSIG = 1
 Progress = Callable[[int, int, dict], None]  # (done, of how many, the result that came in last)
 
 
@@ -95,6 +99,8 @@ def graded(
     """(submission, assignment, record, program), as they come in."""
 
     def job(submission: Submission, assignment: Assignment) -> dict:
+        with suppress(OSError):  # elsewhere than on Linux it ends a little later
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a run that is killed leaves nobody at work
         result, source = grade(submission, assignment, rules)
         return {"result": result, "source": source}
 

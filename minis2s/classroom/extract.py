@@ -15,12 +15,13 @@ from minis2s.classroom.exports.words import WORDS
 from minis2s.classroom.handed_in import clean, read
 from minis2s.classroom.intake import Submission
 from minis2s.classroom.listing import Listing, Part, listing, parsed
-from minis2s.classroom.needed import binds, needed, without
+from minis2s.classroom.needed import binds, imports_minis2s, needed, without
 from minis2s.classroom.review import review
 from minis2s.classroom.source import Assignment
 from minis2s.errors import UserError
 
-MAGIC = re.compile(r"^(\s*)(?:[%!?]|[\w, ]+=\s*[%!]).*$|^(\s*)[\w.]+\?\??\s*$")
+MAGIC = re.compile(r"\s*+(?:[%!?]|[\w, ]++=\s*[%!]|[\w.]++\?\??\s*$)")
+MOST_NOTES = 30
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3")
 EMPTY_ANSWERS = {words["answer"] for words in WORDS.values()}
 
@@ -81,14 +82,17 @@ def program(found: Listing, assignment: Assignment, name: str) -> Source:
     kept = needed([node for node in tree.body if node not in holes], functions)
     dropped = [node for node in tree.body if node not in kept]
     ours = [node for node in kept if imports_minis2s(node)]
-    for node in ours:
+    for node in ours[:MOST_NOTES]:
         notes.append(
             f"{found.place(node.lineno)} imports minis2s, which is not there where submissions are graded; it was left out"
         )
     text = without(found.text(), tree, [*dropped, *ours])
     notes += [f"review: {found.place(line)} {says}" for line, says in review(kept)]
     solved = {n for node in kept if not is_hole(node) for n in binds(node)} & set(functions)
-    return Source(text, name, [*found.notes, *notes], written, "", len(solved), found)
+    notes = [*found.notes, *notes]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f"and {len(notes) - MOST_NOTES} notes more"]
+    return Source(text, name, notes, written, "", len(solved), found)
 
 
 # -- what is Python --------------------------------------------------------------------------------------------
@@ -101,6 +105,7 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
             blank(found, part)
     tree, why, line = parsed(found.text())
     if tree is not None:
+        refuse_nothing(tree, name)
         return tree, []
     wrong = f"{found.place(line)}: {why}" if line else why
     notes: list[str] = []
@@ -111,6 +116,11 @@ def python_of(found: Listing, name: str) -> tuple[ast.Module, list[str]]:
     if tree is None or not tree.body:
         raise UserError(f"{name} is not right Python: {wrong}")
     return tree, notes
+
+
+def refuse_nothing(tree: ast.Module, name: str) -> None:
+    if not tree.body:
+        raise UserError(f"{name} holds no code: there is nothing in it to grade")
 
 
 def mend(found: Listing, part: Part) -> list[str]:
@@ -178,12 +188,6 @@ def is_hole(node: ast.stmt) -> bool:
         if isinstance(raised, ast.Name) and raised.id == "NotImplementedError":
             return True
     return False
-
-
-def imports_minis2s(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Import):
-        return any(alias.name.split(".")[0] == "minis2s" for alias in node.names)
-    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minis2s"
 
 
 def written_answers(found: Listing, assignment: Assignment) -> dict[str, str]:

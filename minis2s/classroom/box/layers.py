@@ -1,10 +1,12 @@
 """The layers of a box: which there are, and which of them this machine has."""
 
-import sys
+import shutil
+import subprocess
 from dataclasses import dataclass, replace
 from functools import cache
 
-from minis2s.classroom.box.inside import landlock
+from minis2s.classroom.box import bubblewrap, places
+from minis2s.classroom.box.inside import landlock, seccomp
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,32 @@ class Layers:
 
 
 RLIMITS = Layers()
+TRIAL = "import sys; sys.path.insert(0, {!r}); from inside import namespaces as n; n.{}()"
 
 
 @cache
 def available_layers() -> Layers:
-    """The layers of this machine; each has been tried."""
-    return Layers(landlock=landlock.abi() if sys.platform == "linux" else 0)
+    """The layers of this machine. What only a trial can tell has been tried."""
+    return Layers(
+        landlock=landlock.abi(),
+        seccomp=seccomp.supported(),
+        namespaces=works([], TRIAL.format(str(places.INSIDE.parent), "enter(); n.number_anew")),
+        bubblewrap=bubblewrap_works(),
+    )
+
+
+def bubblewrap_works() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
+    with places.furnished() as (lib, cwd):
+        return works(bubblewrap.command(lib, cwd), TRIAL.format(str(lib), "number_anew"))
+
+
+def works(words: list[str], code: str) -> bool:
+    """Whether Python runs `code` behind these words of a command line."""
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [*words, places.python(), "-I", "-S", "-B", "-c", code]
+    try:
+        return subprocess.run(command, **quiet, env={}, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

@@ -1,9 +1,12 @@
 """The files that a box sees: the standard library, NumPy, and the few files in `inside`."""
 
+import contextlib
 import functools
 import os
 import sys
 import sysconfig
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +27,16 @@ def numpy_folders() -> list[Path]:
     return [home, *(p for p in (home.with_name("numpy.libs"),) if p.is_dir())]
 
 
-def furnish(folder: Path) -> tuple[Path, Path]:
-    """(a folder for sys.path with links to NumPy and `inside` alone, an empty folder to be in)."""
-    lib, empty = folder / "lib", folder / "empty"
-    lib.mkdir()
-    empty.mkdir()
-    for path in [*numpy_folders(), INSIDE]:
-        (lib / path.name).symlink_to(path, target_is_directory=True)
-    empty.chmod(0o555)
-    return lib, empty
+@contextlib.contextmanager
+def furnished() -> Iterator[tuple[Path, Path]]:
+    """(a folder for sys.path with links to NumPy and `inside` alone, an empty folder to be in), for a while."""
+    with tempfile.TemporaryDirectory(prefix="minis2s-box-", ignore_cleanup_errors=True) as folder:
+        lib, empty = Path(folder).resolve() / "lib", Path(folder).resolve() / "empty"
+        lib.mkdir()
+        empty.mkdir(mode=0o555)
+        for path in [*numpy_folders(), INSIDE]:
+            (lib / path.name).symlink_to(path, target_is_directory=True)
+        yield lib, empty
 
 
 @functools.cache

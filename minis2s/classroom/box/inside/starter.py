@@ -10,27 +10,36 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
-import time
 
-from . import landlock, limits, linux, student
+from . import descendants, landlock, limits, linux, namespaces, seccomp, student
+
+STATUS = struct.Struct("<id")  # how a process ended, as wait() tells it; seconds of a processor
 
 
 def main(control: int) -> None:
     """Serve the socket `control`, until the parent closes it."""
     channel = socket.socket(fileno=control)
-    settings = json.loads(channel.recv(1 << 20))
+    text = b""
+    while not text.endswith(b"\n"):
+        text += channel.recv(1 << 20) or os._exit(0)
+    settings = json.loads(text)
     sys.path[:] = settings["path"]
     warm()
-    with contextlib.suppress(OSError):
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        layers = Layers(settings)
+    except OSError as error:
+        channel.send(f"refused: {error}".encode())
+        os._exit(1)
+    descendants.adopt()
+    with contextlib.suppress(OSError):  # elsewhere than on Linux
         linux.prctl(linux.PR_SET_DUMPABLE, 0)  # no process of the same user looks into this one
-    layers = Layers(settings)
     channel.send(b"ready")
     while True:
         data, fds, _, _ = socket.recv_fds(channel, 1, 3)
         if not data:
-            sweep()
+            descendants.sweep()
             os._exit(0)
         reap()
         if os.fork() == 0:
@@ -56,8 +65,10 @@ class Layers:
     """The layers that the student's process puts on, as far as they can be made beforehand."""
 
     def __init__(self, settings: dict):
-        self.settings = settings
-        self.rules = landlock.ruleset(settings["readable"]) if "landlock" in settings["layers"] else None
+        self.settings, self.wanted = settings, settings["layers"]
+        if "namespaces" in self.wanted and "bubblewrap" not in self.wanted:  # which has made them
+            namespaces.enter()
+        self.rules = landlock.ruleset(settings["readable"]) if "landlock" in self.wanted else None
 
     def put_on(self) -> None:
         """Restrict this process for good. Raises OSError."""
@@ -66,14 +77,21 @@ class Layers:
         if self.rules is not None:
             landlock.restrict(self.rules)
             os.close(self.rules)
+        if "seccomp" in self.wanted:
+            seccomp.restrict()
 
 
 def keep(requests: int, replies: int, leash: int, layers: Layers) -> None:
     """The keeper of one call."""
     os.setsid()
-    with contextlib.suppress(OSError):
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-    pid = os.fork()
+    descendants.adopt()
+    try:
+        if "namespaces" in layers.wanted or "bubblewrap" in layers.wanted:
+            namespaces.number_anew()
+        pid = os.fork()
+    except OSError as error:
+        student.send(replies, {"status": "unboxed", "why": str(error)})
+        return
     if pid == 0:
         try:
             os.close(leash)
@@ -87,8 +105,8 @@ def keep(requests: int, replies: int, leash: int, layers: Layers) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
-    sweep()
-    os.write(leash, json.dumps({"status": status, "cpu": usage.ru_utime + usage.ru_stime}).encode())
+    descendants.sweep()
+    os.write(leash, STATUS.pack(status, usage.ru_utime + usage.ru_stime))
     os._exit(0)
 
 
@@ -98,23 +116,9 @@ def run(requests: int, replies: int, layers: Layers) -> None:
         layers.put_on()
     except OSError as error:
         student.send(replies, {"status": "unboxed", "why": str(error)})
-        os._exit(1)
+        return
     student.send(replies, {"status": "ready"})
     student.serve(requests, replies)
-
-
-def sweep(seconds: float = 5.0) -> None:
-    """Kill and reap all descendants: as their sub-reaper this process inherits every orphan."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for pid in children():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            if not os.waitpid(-1, os.WNOHANG)[0]:
-                time.sleep(0.001)
-        except ChildProcessError:
-            return
 
 
 def reap() -> None:
@@ -122,16 +126,3 @@ def reap() -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-
-
-def children() -> list[int]:
-    """The processes whose parent is this one."""
-    me = os.getpid()
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{me}/task"):
-            with open(f"/proc/{me}/task/{task}/children") as file:
-                found += [int(pid) for pid in file.read().split()]
-    except OSError:  # no /proc, as on macOS; or a thread that has just ended
-        pass
-    return found
