@@ -13,6 +13,8 @@ import os
 import sys
 import types
 
+import numpy as np
+
 from . import protocol
 
 FILE = "<student>"
@@ -54,7 +56,8 @@ class Student:
         for number in request["forget"]:
             self.caches.pop(number, None)
         try:
-            arguments = protocol.Unpacking(payload, self.caches).value(request["arguments"])
+            arguments = protocol.Unpacking(payload, caches=self.caches).value(request["arguments"])
+            before = digest(list(self.caches.values())) if request["watch"] else None
             try:
                 function = getattr(self.module, request["function"])
                 value = function(*arguments["list"], **arguments["named"])
@@ -64,11 +67,16 @@ class Student:
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     return {"status": "unfit", "what": "no pair"}, b""
                 value, self.caches[request["keep"]] = value
-            packing = protocol.Packing()
+            if not request["watch"]:
+                packing = protocol.Packing()
+                return {"status": "ok", "value": packing.tree(value)}, packing.payload
+            given, changed = arrays_given(request["arguments"], arguments, payload)
+            packing = protocol.Packing({id(a): {"argument": n} for n, a in enumerate(given)})
             reply = {"status": "ok", "value": packing.tree(value)}
-            if request["watch"]:
-                changed = changed_arrays(request["arguments"], arguments, payload)
-                reply["changed"] = packing.tree(changed) if changed else None
+            packing.known = None
+            reply["changed"] = packing.tree(given) if changed else None
+            others = [cache for number, cache in self.caches.items() if number != request["keep"]]
+            reply["stale"] = before != digest(others)
             return reply, packing.payload
         except protocol.Unfit as error:
             return {"status": "unfit", "what": str(error)[:80]}, b""
@@ -109,8 +117,8 @@ def parameters(function) -> list | None:
     return rows
 
 
-def changed_arrays(tree, arguments, payload: bytearray) -> list | None:
-    """The arrays among the arguments, in their order, where the call changed one of them."""
+def arrays_given(tree, arguments, payload: bytearray) -> tuple[list, bool]:
+    """(the arrays among the arguments, in their order; whether the call changed one of them)."""
     arrays, now = [], []
 
     def visit(tree, value) -> None:
@@ -129,7 +137,18 @@ def changed_arrays(tree, arguments, payload: bytearray) -> list | None:
                 visit(part, x)
 
     visit(tree, arguments)
-    return arrays if b"".join(now) != payload else None
+    return arrays, b"".join(now) != payload
+
+
+def digest(thing, depth: int = 0) -> list[int]:
+    """A number for each array in a cache of any kind: containers and objects."""
+    if isinstance(thing, np.ndarray):
+        return [hash(thing.tobytes())] if thing.dtype != object else []
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    elif not isinstance(thing, list | tuple):
+        thing = list(getattr(thing, "__dict__", {}).values()) if not isinstance(thing, type) else []
+    return [number for part in thing for number in digest(part, depth + 1)] if depth < 8 else []
 
 
 # -- the pipes
