@@ -67,7 +67,7 @@ def marked(
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
                 result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
-            found = without_calculus(task, result, calls, functions, program)
+            found = without_calculus(box, task, result, calls, source, program)
             if found is not None:
                 withdraw(result, calls, *found)
             result["score"] = total(check["score"] for check in result["checks"])
@@ -124,33 +124,34 @@ def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> Non
 
 
 def without_calculus(
-    task: Task, result: dict, calls: Calls, functions: Mapping[str, Steady], solution: str
+    box: Box, task: Task, result: dict, calls: Calls, source: Source, program: str
 ) -> tuple[str, Outcome] | None:
-    """(a function, what came of it) where something shows that it differentiates without calculus, else None.
+    """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
 
-    solution: the teacher's program, which says whether the large input of the kind suits the task.
+    program: the teacher's, which says whether the large input of the kind suits the task.
     """
     for check, called in zip(result["checks"], calls, strict=True):
         if check["outcome"] == TOO_SLOW and called:  # the check asked itself
             return called[-1], Outcome(TOO_SLOW, check["reason"])
     right = {name for check, called in zip(result["checks"], calls, strict=True) if check["score"] for name in called}
-    if task.pair is None or not right >= set(task.pair) or not suits(solution, task.pair, task.kind):
+    if task.pair is None or not right >= set(task.pair) or not suits(program, task.pair, task.kind):
         return None
     known = result["diagnosis"]
     wrong = [block["name"] for block in known["blocks"] if not block["ok"]] if known else []
-    pair = [functions[name] for name in task.pair]
-    for function in pair:
-        function.called = False
+    box.left = max(box.left, SECONDS)
+    pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
     try:
         return fault(pair, task.kind, wrong)
     except UserError:
         return None  # it takes other arguments than its kind, so the inputs cannot be made
+    except TimedOut:
+        last = pair[pair[1].called].__name__
+        return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
     except (Boxed, Misbehaved) as error:
-        last = pair[1] if pair[1].called else pair[0]
-        if isinstance(error, TimedOut):
-            return last.__name__, Outcome(TOO_SLOW, str(Slow(last.__name__, last.remote.box.seconds)))
+        if known:  # that it fails is known
+            return None
         outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
-        return (last.__name__, Outcome(outcome, f"on a large input: {reason}")) if not known else None
+        return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:

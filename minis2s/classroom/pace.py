@@ -72,11 +72,11 @@ def suits(program: str, pair: tuple[str, str], kind_name: str) -> bool:
 def fault(
     pair: Sequence, kind_name: str, wrong: Collection[str] = (), seconds: float = QUICK
 ) -> tuple[str, Outcome] | None:
-    """(function, what came of it on a large input) where one of a pair of a kind fails there; None where none does.
+    """(function, what came of it on large inputs) where one of a pair of a kind fails there; None where none does.
 
-    It takes too long, or its gradients are not those of its own forward pass along a random direction. wrong: the
-    arguments of which the gradients are known to be wrong, which are not asked for again. Raises Misbehaved, or
-    what a box raises, where there is no answer.
+    It takes too long, or its gradients, asked for after those at another point, are not those of its own forward
+    pass along a random direction. wrong: the arguments of which the gradients are known to be wrong, which are not
+    asked for again. Raises Misbehaved, or what a box raises, where there is no answer.
     """
     kind, rng = KINDS[kind_name], np.random.default_rng()
     forward, backward = (timed(function, seconds) for function in pair)
@@ -86,7 +86,9 @@ def fault(
     blocks = problem.blocks
     try:
         outs, kept = problem.forward(blocks)
-        douts = [rng.standard_normal(np.shape(out)) for out in outs]
+        _, others = problem.forward({name: x[::-1] for name, x in blocks.items()})
+        douts = [100 * rng.standard_normal(np.shape(out)) for out in outs]
+        problem.backward([-dout for dout in douts], others)  # of which nothing may stay
         gradients, _ = problem.backward(douts, kept)
     except TooSlow as error:
         return error.function, Outcome(TOO_SLOW, str(error))
@@ -103,7 +105,7 @@ def fault(
         if abs(analytic - numeric) <= TOLERANCE * np.sqrt(sum(np.vdot(g, g) for g in given.values())):
             return None
     name = backward.__name__
-    return name, Outcome("wrong", f"{name} gives wrong gradients on a large input, where all calculus is the same")
+    return name, Outcome("wrong", f"{name} gives wrong gradients for a large input, asked for after those of another one")
 
 
 def timed(function: Callable, seconds: float) -> Callable:

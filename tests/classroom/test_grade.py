@@ -165,6 +165,29 @@ def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked,
     assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
 
 
+KEPT = """
+last = {}
+own_forward, own_backward = linear_forward, linear_backward
+
+
+def linear_forward(x, W, b=None):
+    y, last["cache"] = own_forward(x, W, b)
+    return y, None
+
+
+def linear_backward(dy, cache):
+    return own_backward(dy, last["cache"])
+"""
+
+
+def test_gradients_that_depend_on_other_calls_or_on_their_size_get_no_marks(marked, answer):
+    kept = marked(answer + KEPT)
+    assert outcomes(kept) == ["right", "wrong"]
+    assert "after those of another one" in kept["tasks"][0]["checks"][1]["reason"]
+    clipped = marked(answer.replace("return dx, dW", "return np.clip(dx, -50, 50), dW"))
+    assert outcomes(clipped) == ["right", "wrong"]
+
+
 def test_honest_loops_keep_pace_and_one_wrong_gradient_takes_no_other_along(marked, answer, wrong):
     loops = answer.replace("dW = x.T @ dy", "dW = sum(np.outer(x[n], dy[n]) for n in range(len(x)))")
     assert marked(loops)["score"] == 4
