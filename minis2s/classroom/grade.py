@@ -159,6 +159,11 @@ class Steady:
     def seconds(self) -> float:
         return self.remote.seconds
 
+    def pair(self) -> tuple["Steady", "Steady"]:
+        """This forward function and its backward, all calls in one process."""
+        remotes = self.remote.box.pair(self.__name__.removesuffix("_forward"))
+        return tuple(Steady(remote, self.source) for remote in remotes)
+
     def __call__(self, *arguments, **named):
         try:
             return self.remote(*arguments, **named)
