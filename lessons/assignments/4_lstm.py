@@ -288,7 +288,7 @@ expected, _ = functional.lstm_step.forward(*given, mask)
 for mine, theirs, name in zip(parts(out, "h c", "lstm_step_forward"), expected, ("h", "c")):
     same(mine, theirs, f"{name} with a mask")
 
-# %% tags=["hidden"] task="lstm_step" check="gradients of x and the states" points=2
+# %% tags=["hidden"] task="lstm_step" check="gradients of x and the states" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -390,6 +390,35 @@ grads = parts(quick(lstm_step_backward, dout, cache), names, "lstm_step_backward
 expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
 for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, f"{name} of a step with many weights")
+
+# %% tags=["hidden"] task="lstm_step" check="two steps in one program" points=1
+# as in training: forward, forward, backward, backward, all in one process
+import numpy as np
+
+from minis2s import functional
+from minis2s.classroom.checks import Wrong, fresh, parts, same, together
+
+rng = fresh()
+B, D, H = (int(n) for n in rng.integers(2, 7, 3))
+shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+steps = [[rng.standard_normal(shape) for shape in shapes] for _ in range(2)]
+dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+before = [[a.copy() for a in step] for step in steps], tuple(d.copy() for d in dout)
+forward, backward = together(lstm_step_forward, lstm_step_backward)
+caches = [forward(*step)[1] for step in steps]
+for step, kept in zip(steps, before[0]):
+    for mine, given, name in zip(step, kept, "x h_prev c_prev Wx Wh b".split()):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_step_forward changes {name}, which it was given, in place")
+names = "dx dh_prev dc_prev dWx dWh db"
+for n, call in ((0, "after another step was taken"), (1, "of the second step"), (0, "asked for a second time")):
+    grads = parts(backward(dout, caches[n]), names, "lstm_step_backward")
+    for mine, given, name in zip(dout, before[1], ("dh", "dc")):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_step_backward changes {name}, which it was given, in place")
+    expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*before[0][n])[1])
+    for mine, theirs, name in zip(grads, expected, names.split()):
+        same(mine, theirs, f"{name} {call}")
 
 # %% [markdown] lang="en"
 # ## 3. A whole word
