@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from minis2s.classroom.box import places
+from minis2s.errors import UserError
 
 HIDDEN = (
     "--unshare-user",
@@ -22,10 +23,12 @@ HIDDEN = (
 
 
 def command(lib: Path, cwd: Path) -> list[str]:
-    """What to write before a command, so that it runs in the file system of a box. Empty: there is no bwrap."""
+    """What to write before a command, so that it runs in the file system of a box. Raises UserError without bwrap."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
-        return []
+        raise UserError(
+            "the layer bubblewrap needs the program bwrap: apt-get install bubblewrap, or leave it out"
+        )
     # the capability is one in its own user namespace: the keepers make a namespace for each call with it
     words = [bwrap, *HIDDEN, "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--proc", "/proc"]
     for path in [

@@ -1,5 +1,6 @@
 """The layers of a box: which there are, and which of them this machine has."""
 
+import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from functools import cache
@@ -58,9 +59,10 @@ def available_layers() -> Layers:
 
 
 def bubblewrap_works() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
     with places.furnished() as (lib, cwd):
-        words = bubblewrap.command(lib, cwd)
-        return bool(words) and works(words, TRIAL.format(str(lib), "number_anew"))
+        return works(bubblewrap.command(lib, cwd), TRIAL.format(str(lib), "number_anew"))
 
 
 def works(words: list[str], code: str) -> bool:

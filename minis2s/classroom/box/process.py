@@ -43,13 +43,13 @@ class Starter:
     def __init__(self, layers: Layers, memory: int, cpu: int):
         self.layers, self.cpu = layers, cpu
         self.folder = contextlib.ExitStack()
-        lib, cwd = self.folder.enter_context(places.furnished())
+        self.lib, cwd = self.folder.enter_context(places.furnished())
         wanted = [
             name for name in ("landlock", "seccomp", "namespaces", "bubblewrap") if getattr(layers, name)
         ]
         settings = {
-            "path": [*places.standard_library(), str(lib)],
-            "readable": places.readable(lib),
+            "path": [*places.standard_library(), str(self.lib)],
+            "readable": places.readable(self.lib),
             "layers": wanted,
             "memory": memory,
             "cpu": cpu,
@@ -57,10 +57,10 @@ class Starter:
         self.lock = threading.Lock()
         self.running: weakref.WeakSet[Running] = weakref.WeakSet()
         descendants.adopt()  # should the starter be killed, its orphans come to us
+        command = bubblewrap.command(self.lib, cwd) if layers.bubblewrap else []
         ours, theirs = socket.socketpair()
         with theirs, STARTING:
-            command = bubblewrap.command(lib, cwd) if layers.bubblewrap else []
-            command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(lib), theirs.fileno())]
+            command += [places.python(), "-I", "-S", "-B", "-c", BOOT.format(str(self.lib), theirs.fileno())]
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -76,13 +76,14 @@ class Starter:
         ours.settimeout(START_SECONDS)
         try:
             ours.sendall(json.dumps(settings).encode() + b"\n")
-            said = ours.recv(16)
+            said = ours.recv(500)
         except OSError:
             said = b""
         if said != b"ready":
             self.close()
+            why = said.decode(errors="replace") or "its first process ended"
             raise UserError(
-                f"the box could not be started with the layers {layers}: run it with fewer layers"
+                f"no box with the layers {layers} on this machine ({why}): make it with fewer layers"
             )
 
     @property

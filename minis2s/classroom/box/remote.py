@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 
 class Cache:
-    """A handle to what a forward function keeps for its backward: the thing itself stays in the process that made it."""
+    """A handle to what a forward function keeps for its backward: the thing itself stays in the process that made it.
+
+    changes: how often a call of a pair has changed it. Whoever compares the arrays in a cache before and after a
+    call, as the gradient checker does, so sees what happened in the box.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "number", "running")  # `changes` alone is in the __dict__
 
     def __init__(self, running: Running, number: int):
         self.running, self.number = running, number
+        self.changes = np.zeros(1)
 
     def __repr__(self) -> str:
         return "<a cache in a box>"
@@ -114,11 +121,14 @@ class Remote:
             raise replies.failure(reply, self.__name__, self.box.lines, self.box.memory)
         dtypes = protocol.REAL if self.line is None else protocol.COMPLEX
         try:
-            value, changed = replies.values(reply, data, dtypes, self.box.reply)
+            value, changed, stale = replies.values(reply, data, dtypes, self.box.reply)
         except protocol.Nonsense as error:
             raise Nonsense(f"{self.__name__} returned {error}") from None
-        if self.line is not None and changed is not None:
-            write_back(changed, [x for x in leaves([arguments, named]) if isinstance(x, np.ndarray)])
+        if self.line is not None:
+            given = list(leaves([arguments, named]))
+            write_back(changed, [x for x in given if isinstance(x, np.ndarray)])
+            for cache in (x for x in given if isinstance(x, Cache) and stale):
+                cache.changes += 1
         return value
 
 

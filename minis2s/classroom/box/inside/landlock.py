@@ -6,6 +6,7 @@ UDP is never among it. Source: https://docs.kernel.org/userspace-api/landlock.ht
 """
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -41,8 +42,13 @@ def known(rights: dict[int, int], version: int) -> int:
 
 
 def ruleset(readable: Iterable[str]) -> int:
-    """A file descriptor of the rules: these files and folders may be read, and nothing else of a file system."""
+    """A file descriptor of the rules: these files and folders may be read, and nothing else of a file system.
+
+    Raises OSError where there is no Landlock.
+    """
     version = abi()
+    if not version:
+        raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     rules = Ruleset(known(FILE_RIGHTS, version), known(TCP_RIGHTS, version), known(SCOPES, version))
     size = 8 if version < 4 else 16 if version < 6 else 24
     fd = linux.syscall(CREATE, ctypes.byref(rules), size, 0)

@@ -30,8 +30,9 @@ def enter() -> None:
 
 
 def number_anew() -> None:
-    """The next process that is forked is number 1 of its own, with shared memory of its own.
+    """The next process that is forked is number 1 of its own, with shared memory and keys of its own.
 
-    When it dies, all that came of it die with it. Needs `enter`, or bubblewrap's namespaces.
+    When it dies, all that came of it die with it. Its user is nobody's: it can make no further namespaces.
+    Needs `enter`, or bubblewrap's namespaces.
     """
-    linux.unshare(NEW_PROCESSES | NEW_IPC)
+    linux.unshare(NEW_USER | NEW_PROCESSES | NEW_IPC)

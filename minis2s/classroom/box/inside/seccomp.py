@@ -106,7 +106,9 @@ class Program(ctypes.Structure):
 
 
 def restrict() -> None:
-    """Put this process under the filter, for good. Needs no_new_privs."""
+    """Put this process under the filter, for good. Needs no_new_privs. Raises OSError where it is not supported."""
+    if not supported():
+        raise OSError(errno.ENOSYS, "no seccomp for this machine")
     code = program(platform.machine(), os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
     filter_ = Program(len(code) // 8, ctypes.addressof(buffer))

@@ -13,6 +13,8 @@ import os
 import sys
 import types
 
+import numpy as np
+
 from . import protocol
 
 FILE = "<student>"
@@ -55,6 +57,7 @@ class Student:
             self.caches.pop(number, None)
         try:
             arguments = protocol.Unpacking(payload, self.caches).value(request["arguments"])
+            before = digest(list(self.caches.values())) if request["watch"] else None
             try:
                 function = getattr(self.module, request["function"])
                 value = function(*arguments["list"], **arguments["named"])
@@ -69,6 +72,8 @@ class Student:
             if request["watch"]:
                 changed = changed_arrays(request["arguments"], arguments, payload)
                 reply["changed"] = packing.tree(changed) if changed else None
+                made = {request["keep"]}
+                reply["stale"] = before != digest([c for n, c in self.caches.items() if n not in made])
             return reply, packing.payload
         except protocol.Unfit as error:
             return {"status": "unfit", "what": str(error)[:80]}, b""
@@ -130,6 +135,17 @@ def changed_arrays(tree, arguments, payload: bytearray) -> list | None:
 
     visit(tree, arguments)
     return arrays if b"".join(now) != payload else None
+
+
+def digest(thing, depth: int = 0) -> list[int]:
+    """A number for each array in a cache of any kind: containers and objects."""
+    if isinstance(thing, np.ndarray):
+        return [hash(thing.tobytes())] if thing.dtype != object else []
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    elif not isinstance(thing, list | tuple):
+        thing = list(getattr(thing, "__dict__", {}).values()) if not isinstance(thing, type) else []
+    return [number for part in thing for number in digest(part, depth + 1)] if depth < 8 else []
 
 
 # -- the pipes
