@@ -20,7 +20,8 @@ from minis2s.classroom.review import review
 from minis2s.classroom.source import Assignment
 from minis2s.errors import UserError
 
-MAGIC = re.compile(r"^(\s*)(?:[%!?]|[\w, ]+=\s*[%!]).*$|^(\s*)[\w.]+\?\??\s*$")
+MAGIC = re.compile(r"\s*+(?:[%!?]|[\w, ]++=\s*[%!]|[\w.]++\?\??\s*$)")
+MOST_NOTES = 30
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3")
 EMPTY_ANSWERS = {words["answer"] for words in WORDS.values()}
 
@@ -81,14 +82,17 @@ def program(found: Listing, assignment: Assignment, name: str) -> Source:
     kept = needed([node for node in tree.body if node not in holes], functions)
     dropped = [node for node in tree.body if node not in kept]
     ours = [node for node in kept if imports_minis2s(node)]
-    for node in ours:
+    for node in ours[:MOST_NOTES]:
         notes.append(
             f"{found.place(node.lineno)} imports minis2s, which is not there where submissions are graded; it was left out"
         )
     text = without(found.text(), tree, [*dropped, *ours])
     notes += [f"review: {found.place(line)} {says}" for line, says in review(kept)]
     solved = {n for node in kept if not is_hole(node) for n in binds(node)} & set(functions)
-    return Source(text, name, [*found.notes, *notes], written, "", len(solved), found)
+    notes = [*found.notes, *notes]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f"and {len(notes) - MOST_NOTES} notes more"]
+    return Source(text, name, notes, written, "", len(solved), found)
 
 
 # -- what is Python --------------------------------------------------------------------------------------------

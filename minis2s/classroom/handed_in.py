@@ -206,6 +206,6 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
 def clean(text: str) -> str:
     """Text of a stranger for one line of a terminal: no control characters, no bidi, no half pairs, not too long."""
-    text = unicodedata.normalize("NFC", str(text))
+    text = unicodedata.normalize("NFC", str(text)[:1000])
     kept = (c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in text)
     return "".join(kept)[:200]

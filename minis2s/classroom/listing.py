@@ -21,6 +21,7 @@ CELL = re.compile(r"^# (%%|In\[)")  # percent format, and what nbconvert writes
 OPTION = re.compile(r'(\w+)=(?:"([^"]*)"|\["([^"]*)"\])')  # task="x", tags=["y"]
 # letters that hide code from its reader: they turn its direction or have no width
 HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+ODD = re.compile(f"{HIDDEN.pattern}|[\ud800-\udfff\0]")
 ENCODINGS = {  # by the names that Python gives them
     "gb2312": "GBK", "gbk": "GBK", "gb18030": "GBK", "big5": "Big5", "cp1252": "Latin-1", "iso8859-1": "Latin-1",
     "iso8859-15": "Latin-1", "utf-16": "UTF-16", "shift_jis": "Shift JIS", "euc_kr": "EUC-KR",
@@ -69,7 +70,7 @@ def listing(data: bytes, name: str) -> Listing:
         raise UserError(f"{name} is a web page, not a notebook: download the notebook itself")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     found = notebook(text) if start.startswith("{") or ".ipynb" in name.lower() else None
-    if found is None and ".ipynb" in name.lower() and parsed(text)[0] is None:
+    if found is None and ".ipynb" in name.lower() and (len(text) > MOST_CODE or parsed(text)[0] is None):
         raise UserError(f"{name} is no notebook: it is not valid JSON; save it again in Jupyter")
     if (found is None) == (".ipynb" in name.lower()):
         notes.append(f"{name} is a {'notebook' if found else 'Python file'}, whatever its name says")
@@ -104,13 +105,13 @@ def guessed(data: bytes) -> str:
     said = cookie(data)
     if said in ENCODINGS:
         return said
-    high = [byte for byte in data if byte >= 0x80]
     try:
         data.decode("gb18030")
     except UnicodeDecodeError:
-        return "cp1252" if not set(high) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "iso8859-1"
+        return "iso8859-1" if re.search(rb"[\x81\x8d\x8f\x90\x9d]", data) else "cp1252"
+    high = re.findall(rb"[\x80-\xff]", data[:100_000])
     # the common characters of GB 2312 lie in these rows; accents of Latin-1 stand alone between ASCII letters
-    pairs = re.findall(rb"[\xb0-\xd7\xa1-\xa3][\xa1-\xfe]", data)
+    pairs = re.findall(rb"[\xb0-\xd7\xa1-\xa3][\xa1-\xfe]", data[:100_000])
     return "gb18030" if 4 * len(pairs) >= len(high) else "cp1252"
 
 
@@ -189,7 +190,7 @@ def percent(text: str) -> Listing:
     starts = [n for n, line in enumerate(lines) if CELL.match(line)]
     parts = []
     for start, stop in zip([0, *starts], [*starts, len(lines)], strict=True):
-        head = lines[start] if start in starts else ""
+        head = lines[start][:1000] if CELL.match(lines[start]) else ""
         options = {name: value or first for name, value, first in OPTION.findall(head)}
         marked = "[markdown]" in head
         parts.append(Part(start, stop, not marked, "", options.get("task", ""), options.get("tags", "")))
@@ -198,13 +199,16 @@ def percent(text: str) -> Listing:
 
 def refuse_unreadable_code(found: Listing, name: str) -> None:
     """Raises UserError for code that hides from its reader, or that is too much for one."""
-    size = 0
-    for part in found.parts:
+    code = [part for part in found.parts if part.code]
+    size = sum(len(line) + 1 for part in code for line in found.lines[part.start : part.stop])
+    longest = max((len(line) for part in code for line in found.lines[part.start : part.stop]), default=0)
+    if size > MOST_CODE and longest <= LONGEST_LINE:
+        raise UserError(f"{name} holds {size:,} characters of code, at most {MOST_CODE:,} are read")
+    for part in code:
         for number, line in enumerate(found.lines[part.start : part.stop], part.start + 1):
-            where = f"{name}, {found.place(number)}"
-            if not part.code:
+            if len(line) <= LONGEST_LINE and not ODD.search(line):
                 continue
-            size += len(line)
+            where = f"{name}, {found.place(number)}"
             if len(line) > LONGEST_LINE:
                 raise UserError(f"{where}: a line of {len(line):,} characters; at most {LONGEST_LINE:,} are read")
             if hidden := HIDDEN.search(line):
@@ -212,10 +216,7 @@ def refuse_unreadable_code(found: Listing, name: str) -> None:
                     f"{where}: the character U+{ord(hidden[0]):04X} cannot be seen and may hide code: delete it "
                     "(or write the line anew)"
                 )
-            if re.search("[\ud800-\udfff\0]", line):
-                raise UserError(f"{where}: a character that is none (half a surrogate pair, or a null): delete it")
-    if size > MOST_CODE:
-        raise UserError(f"{name} holds {size:,} characters of code, at most {MOST_CODE:,} are read")
+            raise UserError(f"{where}: a character that is none (half a surrogate pair, or a null): delete it")
 
 
 # -- is it Python? -------------------------------------------------------------------------------------------

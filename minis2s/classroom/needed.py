@@ -32,22 +32,24 @@ class Names(NamedTuple):
 def needed(body: Sequence[ast.stmt], functions: Iterable[str]) -> list[ast.stmt]:
     """The statements that these functions need, in their order: their definitions, and what these use in turn."""
     names = [names_of(node) for node in body]
-    wanted, chosen = set(functions), set()
     modules = {n for node in body if isinstance(node, ast.Import | ast.ImportFrom) for n in binds(node)}
-    while True:
-        more = {
-            n
-            for n, (node, these) in enumerate(zip(body, names, strict=True))
-            if n not in chosen and (these.binds & wanted or these.changes & wanted - modules or always(node))
-        }
-        if not more:
-            break
-        chosen |= more
-        for n in more:
-            wanted |= names[n].reads
-        if wanted & REACHES_ALL:
+    makers: dict[str, set[int]] = {}  # by name: the statements that bind or change it
+    for n, these in enumerate(names):
+        for name in these.binds | (these.changes - modules):
+            makers.setdefault(name, set()).add(n)
+    chosen = {n for n, node in enumerate(body) if always(node)}
+    waiting, met = [*functions, *(name for n in chosen for name in names[n].reads)], set()
+    while waiting:
+        name = waiting.pop()
+        if name in met:
+            continue
+        met.add(name)
+        if name in REACHES_ALL:
             own = [these for node, these in zip(body, names, strict=True) if not imports_minis2s(node)]
-            wanted |= {name for these in own for name in these.binds}
+            waiting += [bound for these in own for bound in these.binds]
+        for n in makers.get(name, set()) - chosen:
+            chosen.add(n)
+            waiting += names[n].reads
     return [node for n, node in enumerate(body) if n in chosen]
 
 

@@ -41,7 +41,8 @@ def earlier(out: Path, key: str) -> dict | None:
         found = read_json(path)
     except UserError:
         return None  # not ours, or damaged: it is graded again
-    return found if isinstance(found, dict) and isinstance(found.get("history"), list) else None
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in ("history", "tasks"))
+    return found if whole else None
 
 
 def is_done(result: dict | None, wanted: dict) -> bool:
@@ -56,9 +57,7 @@ def with_history(result: dict, before: dict | None) -> dict:
         return result | {"history": []}
     past = [entry for entry in before["history"] if isinstance(entry, dict)]
     if before.get("source_sha256") != result["source_sha256"]:
-        checks = {
-            f"{task['task']}/{check['check']}": check["outcome"] for task in before["tasks"] for check in task["checks"]
-        }
+        checks = {f"{t['task']}/{c['check']}": c["outcome"] for t in before["tasks"] for c in t["checks"]}
         past.append({name: before.get(name) for name in ("finished", "score", "hint")} | {"checks": checks})
     return result | {"history": past}
 

@@ -14,12 +14,14 @@ COMPLEX_WORD = re.compile(r"complex|cdouble|csingle|imag", re.IGNORECASE)
 COMPLEX_TYPE = re.compile(r"[<>=|]?c(8|16|32)")
 REACHING = {
     "getattr", "setattr", "eval", "exec", "compile", "globals", "locals", "vars", "__import__", "import_module",
-    "open", "breakpoint", "input", "memoryview",
+    "open", "breakpoint", "input", "memoryview", "__class__", "__bases__", "__mro__", "__subclasses__", "__globals__",
+    "__builtins__", "__code__", "__closure__", "__dict__", "__self__", "__wrapped__", "__loader__", "__spec__",
+    "__array_ufunc__", "__array_function__", "__array__",
 }  # fmt: skip
 HARMLESS = {  # of the standard library
-    "__future__", "abc", "array", "bisect", "collections", "copy", "dataclasses", "decimal", "enum", "fractions",
-    "functools", "heapq", "itertools", "math", "numbers", "operator", "random", "statistics", "string", "typing",
-    "typing_extensions", "warnings", "numpy", "minis2s",
+    "__future__", "abc", "array", "bisect", "collections", "contextlib", "copy", "dataclasses", "decimal", "enum",
+    "fractions", "functools", "heapq", "itertools", "logging", "math", "numbers", "operator", "random", "statistics",
+    "string", "time", "types", "typing", "typing_extensions", "warnings", "numpy", "minis2s",
 }  # fmt: skip
 ODD_MODULES = {"cmath": "complex numbers", "fft": "complex numbers", "emath": "complex numbers", "scimath": "complex numbers"}
 ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN")
@@ -51,8 +53,6 @@ def remarks(node: ast.AST) -> Iterator[str]:
             yield f"uses {ODD_MODULES[name]} ({name})"
         elif name in REACHING:
             yield f"uses {name}"
-        elif name.startswith("__") and name.endswith("__") and name not in ("__name__", "__init__", "__call__", "__post_init__", "__doc__"):
-            yield f"uses {name[:40]}"
         if not name.isascii() and len(alphabets(name)) > 1:
             yield f"has a name with letters of several alphabets, {' and '.join(alphabets(name))}, that look alike"
     if isinstance(node, ast.Import):
@@ -102,9 +102,7 @@ def forward_in_backward(body: Sequence[ast.stmt]) -> Iterator[tuple[int, str]]:
         name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in functions}
         for name, node in functions.items()
     }
-    for name in functions:
-        if "backward" not in name:
-            continue
+    for name in [name for name in functions if "backward" in name][:MOST]:
         reached, waiting = set(), [name]
         while waiting:
             more = calls[waiting.pop()] - reached

@@ -83,7 +83,7 @@ def test_the_student_is_told_as_much_as_the_hint_level_allows(marked, wrong, hin
 HOSTILE = {
     "it ends the program": ("dx = sys.exit(0)", ["right", "raised"]),
     "it ends the process": ("dx = os._exit(0)", ["right", "died"]),
-    "it kills its process": ("dx = os.kill(os.getpid(), 9)", ["right", "died"]),
+    "it kills its process": ("os.kill(os.getpid(), 9); os._exit(1)", ["right", "died"]),
     "it never ends": ("while True: pass", ["right", "timeout"]),
     "it sleeps": ("import time; time.sleep(1000)", ["right", "timeout"]),
     "it raises": ("raise ValueError('<b>hidden: ' + str(dy))", ["right", "raised"]),
