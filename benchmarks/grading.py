@@ -30,7 +30,7 @@ from types import ModuleType
 
 from minis2s.classroom.batch import grade_class
 from minis2s.classroom.box import available_layers
-from minis2s.classroom.diagnosis import diagnosis_of
+from minis2s.classroom.diagnosis import as_record
 from minis2s.classroom.report import save_report
 from minis2s.classroom.source import assignments, read_assignment
 from minis2s.gradcheck import gradcheck
@@ -120,7 +120,7 @@ def feedback(jobs: int) -> dict:
                 continue
             compared += 1
             pair = tuple(getattr(module, name) for name in task.pair)
-            own = diagnosis_of(gradcheck(pair, kind=task.kind, hint=2), task.kind)
+            own = as_record(gradcheck(pair, kind=task.kind, hint=2), task.kind)
             said = [json.dumps([d["verdict"], d["place"], d["cause"]]) for d in (found["diagnosis"], own)]
             same += said[0] == said[1]
             if said[0] != said[1]:
