@@ -277,6 +277,15 @@ def test_refused_ones_are_listed_with_the_reason(tmp_path):
     assert "zip bomb" in table.read_text(encoding="utf-8")
 
 
+def test_how_the_programs_were_kept_apart(tmp_path):
+    path = folder(tmp_path, [result("a"), result("b", layers=["rlimits"], assignment_sha256="y")])
+    text = save_report(path)[0].read_text(encoding="utf-8")
+    assert "landlock abi 6; rlimits" in text and "(rlimits only) for 1" in text and "of 2 versions" in text
+    (path / "results" / "001.json").unlink()
+    text = save_report(path)[0].read_text(encoding="utf-8")
+    assert "rlimits only" not in text and "versions of the assignment" not in text
+
+
 def test_a_class_without_programs_or_without_mistakes(tmp_path):
     path = folder(tmp_path, [result("a", ("right",) * 3)])
     text = save_report(path)[0].read_text(encoding="utf-8")
