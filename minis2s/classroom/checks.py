@@ -90,7 +90,7 @@ def parts(value: Any, names: str, of: str) -> tuple:
     Raises Wrong.
     """
     wanted = names.split()
-    if type(value) not in (tuple, list):
+    if not isinstance(value, tuple | list):  # a named tuple is one
         raise Wrong(f"{of} should return {len(wanted)} things ({', '.join(wanted)}), it returned {a(value)}")
     if len(value) != len(wanted):
         raise Wrong(
@@ -157,6 +157,19 @@ def quick(function: Callable, *arguments: Any, seconds: float = QUICK, **named: 
         if getattr(getattr(function, "__wrapped__", function), "seconds", took) <= seconds:
             return value
     raise TooSlow(function.__name__, seconds)
+
+
+def together(forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
+    """The pair with all calls in one process, as a program that trains calls it.
+
+    A grader's functions otherwise run in a process of their own for each forward call. This is for what shows between
+    calls alone: sums that are kept, a cache that is not the call's own, arguments changed in place, which the
+    caller's arrays then are. Local functions come back as they are.
+    """
+    in_a_box = getattr(getattr(forward, "__wrapped__", forward), "pair", None)
+    if in_a_box is None:
+        return forward, backward
+    return tuple(watched(function.__name__, function) for function in in_a_box())
 
 
 def as_array(mine: Any, theirs: np.ndarray, what: str) -> np.ndarray:

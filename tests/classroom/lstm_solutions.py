@@ -216,7 +216,8 @@ def right() -> list[Solution]:
 
 def by_hand() -> Iterator[Solution]:
     for way in ways().RIGHT:
-        if way.kind in ("lstm", "lstm_step") and "float32" not in way.name:  # which is not exact enough
+        # float32 is not exact enough, and math.exp raises where a letter behind the end is large
+        if way.kind in ("lstm", "lstm_step") and way.name not in ("float32 inside, cast back", "a scalar cell, vectorised"):
             functions = [f for f in (way.forward, way.backward) if f.__name__ != "<lambda>"]
             text = text_of(ways(), *functions)
             pair = expression(way.forward), expression(way.backward)
