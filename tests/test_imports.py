@@ -30,7 +30,7 @@ LAYERS = {
     "schedules": 4,
     "decode": 4,
     "train": 5,
-    "classroom": 5,
+    "classroom": 6,  # diagnoses with gradcheck
     "plots": 5,
     "lessons": 5,
     "trace": 6,  # saves its tapes as train saves checkpoints
