@@ -32,8 +32,11 @@ def attention_forward(query, memory, W, mask=None):
     return context, (query, memory, W, projected, weights)
 
 
-def weighted_sum_backward(dout, weights, values):
-    """Shapes: dout (T, B, M). Returns (dweights (T, B, S), dvalues (S, B, M))."""
+def weighted_sum_grad(dout, weights, values):
+    """The gradients of a weighted sum.
+
+    Shapes: dout (T, B, M). Returns (dweights (T, B, S), dvalues (S, B, M)).
+    """
     dcontext = by_row(dout)
     # context = weights values, for each sentence
     dweights = by_row(dcontext @ values.transpose(1, 2, 0))
@@ -41,16 +44,23 @@ def weighted_sum_backward(dout, weights, values):
     return dweights, dvalues
 
 
-def masked_softmax_backward(dout, weights):
-    """Shapes: dout (T, B, S). Returns dscores (T, B, S)."""
+def masked_softmax_grad(dout, weights):
+    """The gradient of the scores; where the weight is 0, as in padding, it is 0.
+
+    Shapes: dout (T, B, S). Returns dscores (T, B, S).
+    """
     # weights = softmax(scores)
-    return weights * (dout - (dout * weights).sum(axis=-1, keepdims=True))
+    taken = (dout * weights).sum(axis=-1, keepdims=True)
+    return weights * (dout - taken)
 
 
-def dot_scores_backward(dout, query, keys):
-    """Shapes: dout (T, B, S). Returns (dquery (T, B, M), dkeys (S, B, M))."""
+def dot_scores_grad(dout, query, keys):
+    """The gradients of the products of each query with each key.
+
+    Shapes: dout (T, B, S). Returns (dquery (T, B, M), dkeys (S, B, M)).
+    """
     dscores = by_row(dout)
-    # scores = query keys^T, for each sentence
+    # scores = query . keys, for each sentence
     dquery = by_row(dscores @ by_row(keys))
     dkeys = by_row(dscores.transpose(0, 2, 1) @ by_row(query))
     return dquery, dkeys
@@ -67,9 +77,9 @@ def attention_backward(dout, cache):
     """
     query, memory, W, projected, weights = cache
     Q, M = W.shape
-    dweights, dvalues = weighted_sum_backward(dout, weights, memory)
-    dscores = masked_softmax_backward(dweights, weights)
-    dprojected, dkeys = dot_scores_backward(dscores, projected, memory)
+    dweights, dvalues = weighted_sum_grad(dout, weights, memory)
+    dscores = masked_softmax_grad(dweights, weights)
+    dprojected, dkeys = dot_scores_grad(dscores, projected, memory)
     dmemory = dkeys + dvalues
     # projected = query W
     rows = dprojected.reshape(-1, M)

@@ -7,7 +7,7 @@ def sigmoid(z):
 
 
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
-    """A GRU over a whole sequence; its blocks lie side by side in the order r, u, n.
+    """A GRU over a whole sequence; its blocks lie side by side in the order `r, u, n`.
 
         zx = x Wx + bx
         zh = h_prev Wh + bh
@@ -15,7 +15,7 @@ def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
         n = tanh(zx + r * zh)
         h = (1 - u) * n + u * h_prev
 
-    Shapes: x (T, B, D); h0 (B, H); Wx (D, 3H); Wh (H, 3H); bx, bh (3H,); mask (T, B) or None.
+    Shapes: x (T, B, D); h0 (B, H); Wx (D, 3 * H); Wh (H, 3 * H); bx, bh (3 * H,); mask (T, B) or None.
 
     Where `mask` is False the step is padding, and hands the state on unchanged.
 

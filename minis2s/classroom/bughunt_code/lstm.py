@@ -7,13 +7,13 @@ def sigmoid(z):
 
 
 def lstm_forward(x, h0, c0, Wx, Wh, b, mask=None):
-    """An LSTM over a whole sequence; its four gates lie side by side in the order i, f, o, g.
+    """An LSTM over a whole sequence; its four gates lie side by side in the order `i, f, o, g`.
 
         z = x Wx + h_prev Wh + b
         c = f * c_prev + i * g
         h = o * tanh(c)
 
-    Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4H); Wh (H, 4H); b (4H,); mask (T, B) or None.
+    Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4 * H); Wh (H, 4 * H); b (4 * H,); mask (T, B) or None.
 
     Where `mask` is False the step is padding, and hands both states on unchanged.
 
@@ -58,6 +58,7 @@ def lstm_backward(dout, cache):
     dh = np.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dc = np.zeros_like(cs[0]) if dc_last is None else dc_last.copy()
     dz = np.empty((T, B, 4, H), dtype=gates.dtype)
+    WhT = Wh.T
     for t in reversed(range(T)):
         i, f, o, g = gates[t]
         if dhs is not None:
@@ -74,14 +75,14 @@ def lstm_backward(dout, cache):
         df = dc * cs[t]
         di = dc * g
         dg = dc * i
-        dc *= f  # from here on, of the cell state before the step
-        # i, f, o = sigmoid, g = tanh of their block of z
+        dc *= f  # from here on, of the state before the step
+        # i, f, o = sigmoid(z), g = tanh(z), each of its block of `z`
         dz[t, :, 0] = di * i * (1 - i)
         dz[t, :, 1] = df * f * (1 - f)
         dz[t, :, 2] = do * o * (1 - o)
         dz[t, :, 3] = dg * (1 - g**2)
         # z = x Wx + h_prev Wh + b
-        dh = dz[t].reshape(B, 4 * H) @ Wh.T
+        dh = dz[t].reshape(B, 4 * H) @ WhT
         if mask is not None:
             dh += dh_carried
             dc += dc_carried

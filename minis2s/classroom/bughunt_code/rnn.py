@@ -42,6 +42,7 @@ def rnn_backward(dout, cache):
     H = hs.shape[2]
     dh = np.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dz = np.empty_like(hs[1:])
+    WhT = Wh.T
     for t in reversed(range(T)):
         if dhs is not None:
             dh += dhs[t]
@@ -53,7 +54,6 @@ def rnn_backward(dout, cache):
         # h = tanh(z)
         dz[t] = dh * (1 - hs[t + 1] ** 2)
         # z = x Wx + h_prev Wh + b
-        WhT = Wh.T
         dh = dz[t] @ WhT
         if mask is not None:
             dh += dh_carried
