@@ -10,11 +10,12 @@ import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from minis2s.classroom.bughunt_stream import Stream
 
-LONGEST = 100  # characters in a line
+LONGEST = 110  # characters in a line
 STYLES = {  # how names are put together; {} is the rest of the name
     "d": ("d{}", "d_{}", "grad_{}", "{}_grad", "g_{}"),
     "s": ("{}s", "all_{}", "{}_seq", "{}_path"),
@@ -167,19 +168,28 @@ def drawn(task: str, stream: Stream) -> Names:
     return Names(words, {part: stream.choice(styles) for part, styles in STYLES.items()})
 
 
-def rewritten(task: str, source: str, stream: Stream) -> Iterator[tuple[str, Names, str]]:
-    """The source as other people would have written it, one after the other: (text, names, head).
+class Person(NamedTuple):
+    """Who writes: in which words, under which heading, with which remarks."""
 
-    head: what stands at the top. Names that collide, hide a builtin or make a line too long are passed over. The
-    same stream gives the same people.
+    names: Names
+    opening: str
+    remarks: int  # a bit for each that may be left out
+
+    def write(self, source: str) -> str:
+        """The source as this person would have written it."""
+        return self.opening + renamed(shortened(source, self.remarks), self.names)
+
+
+def people(task: str, sources: Sequence[str], stream: Stream) -> Iterator[Person]:
+    """People who can write these sources, one after the other; the same stream gives the same ones.
+
+    Left out is whose names collide, hide a builtin or make a line too long.
     """
     while True:
-        names, opening, keep = drawn(task, stream), stream.choice(OPENINGS), stream.below(2**16)
-        if not fit(source, names):
-            continue
-        text = opening + renamed(shortened(source, keep), names)
-        if max(map(len, text.split("\n"))) <= LONGEST:
-            yield text, names, opening
+        person = Person(drawn(task, stream), stream.choice(OPENINGS), stream.below(2**16))
+        if all(fit(source, person.names) for source in sources):
+            if all(len(line) <= LONGEST for source in sources for line in person.write(source).split("\n")):
+                yield person
 
 
 def fit(source: str, names: Names) -> bool:

@@ -15,7 +15,7 @@ from minis2s.files import read_text, reading
 
 NAMES = {"name", "student", "student name", "full name", "姓名", "学生", "学生姓名", "名字"}
 IDS = {"id", "student id", "sis user id", "number", "email", "login", "学号", "编号", "邮箱"}
-FORBIDDEN = re.compile(r'[<>:"/\\|?*]')  # in the name of a file, by some system
+FORBIDDEN = re.compile(r"[^\w.@·-]+")  # in the name of a file, which also stands in commands
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 LONGEST = 80  # characters in the name of a file
 
@@ -111,7 +111,7 @@ def student_of(path: Path, line: int, row: list[str]) -> Student:
     for text in (name, number):
         if not text.isprintable():
             raise UserError(f"{path}, line {line}: {text!r} has a line break or an invisible character in it; take it out")
-    key = FORBIDDEN.sub("_", unicodedata.normalize("NFC", label)).strip(" .-")
+    key = FORBIDDEN.sub("_", unicodedata.normalize("NFC", label)).strip("._-")
     if not re.search(r"\w", key):
         raise UserError(f"{path}, line {line}: {label!r} is no name that a file can have; use a letter or a digit at least")
     if RESERVED.fullmatch(key):

@@ -2,12 +2,12 @@ import numpy as np
 
 
 def by_row(x):
-    """One matrix for each sentence: swaps the axes of time and batch, (T, B, X) -> (B, T, X) and back."""
+    """Exchanges time and batch: then there is one matrix for each sentence."""
     return x.transpose(1, 0, 2)
 
 
 def attention_forward(query, memory, W, mask=None):
-    """Each query looks at all of the memory, and takes the mean of what it finds, by weight.
+    """Each query looks at all of the memory, and takes the mean by weight.
 
         projected = query W
         scores = projected . memory
@@ -67,7 +67,7 @@ def dot_scores_grad(dout, query, keys):
 
 
 def attention_backward(dout, cache):
-    """The gradients of the query, the memory and W: the lines of the forward pass, read upward.
+    """All gradients: the lines of the forward pass, read upward.
 
     Shapes: dout (T, B, M).
 

@@ -10,7 +10,7 @@ def cross_entropy_forward(logits, targets, mask=None, smoothing=0.0, reduction="
 
     Shapes: logits (T, B, V); targets (T, B) integers; mask (T, B) or None.
 
-    Where `mask` is False there is padding, which does not count. Without any real token the loss is 0.
+    Where `mask` is False there is padding, which does not count. Without real tokens the loss is 0.
 
     Returns (loss, cache).
     """
@@ -27,11 +27,12 @@ def cross_entropy_forward(logits, targets, mask=None, smoothing=0.0, reduction="
 
 
 def cross_entropy_backward(dout, cache):
-    """The gradient of the logits: probability minus target distribution, for each token by its weight.
+    """Probability minus target distribution, for each token by its weight.
 
-    Shapes: dout is one number, the gradient of the loss itself. Returns dlogits (T, B, V).
+    The target distribution is `1 - smoothing` at the right token, and `smoothing / V` more
+    at every token.
 
-    The target distribution is (1 - smoothing) at the right token, and smoothing / V at every token.
+    Shapes: dout is one number. Returns dlogits (T, B, V).
     """
     probs, targets, weight, smoothing = cache
     T, B, V = probs.shape

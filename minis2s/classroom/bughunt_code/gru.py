@@ -15,7 +15,8 @@ def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
         n = tanh(zx + r * zh)
         h = (1 - u) * n + u * h_prev
 
-    Shapes: x (T, B, D); h0 (B, H); Wx (D, 3 * H); Wh (H, 3 * H); bx, bh (3 * H,); mask (T, B) or None.
+    Shapes: x (T, B, D); h0 (B, H); Wx (D, 3 * H); Wh (H, 3 * H).
+    Shapes: bx, bh (3 * H,); mask (T, B) or None.
 
     Where `mask` is False the step is padding, and hands the state on unchanged.
 
@@ -46,7 +47,8 @@ def gru_backward(dout, cache):
 
     Shapes: dout = (dhs (T, B, H), dh_last (B, H)), each may be None.
 
-    At step `t`, `dh` is the whole gradient of the state after it: from the output, and from every later step.
+    At step `t`, `dh` is the whole gradient of the state after it: from the output,
+    and from every later step.
 
     Returns (dx, dh0, dWx, dWh, dbx, dbh).
     """

@@ -7,13 +7,14 @@ def sigmoid(z):
 
 
 def lstm_forward(x, h0, c0, Wx, Wh, b, mask=None):
-    """An LSTM over a whole sequence; its four gates lie side by side in the order `i, f, o, g`.
+    """An LSTM over a whole sequence; its gates lie side by side: `i, f, o, g`.
 
         z = x Wx + h_prev Wh + b
         c = f * c_prev + i * g
         h = o * tanh(c)
 
-    Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4 * H); Wh (H, 4 * H); b (4 * H,); mask (T, B) or None.
+    Shapes: x (T, B, D); h0, c0 (B, H); Wx (D, 4 * H); Wh (H, 4 * H).
+    Shapes: b (4 * H,); mask (T, B) or None.
 
     Where `mask` is False the step is padding, and hands both states on unchanged.
 
@@ -27,7 +28,7 @@ def lstm_forward(x, h0, c0, Wx, Wh, b, mask=None):
     tanh_c = np.empty((T, B, H), dtype=Wh.dtype)
     hs[0], cs[0] = h0, c0
     for t in range(T):
-        # `hs[t]`, `cs[t]` are the states before step `t`, `hs[t + 1]`, `cs[t + 1]` those after it
+        # `hs[t]`, `cs[t]` are the states before the step, at `t + 1` those after it
         z = x[t] @ Wx + hs[t] @ Wh + b
         i, f, o = (sigmoid(z[:, n * H : (n + 1) * H]) for n in range(3))
         g = np.tanh(z[:, 3 * H :])
@@ -45,7 +46,7 @@ def lstm_forward(x, h0, c0, Wx, Wh, b, mask=None):
 def lstm_backward(dout, cache):
     """Backpropagation through time: the lines of the forward pass, read upward.
 
-    Shapes: dout = (dhs (T, B, H), dh_last (B, H), dc_last (B, H)), each may be None.
+    Shapes: dout = (dhs (T, B, H), dh_last (B, H), dc_last (B, H)), or None for each.
 
     At step `t`, `dh` and `dc` are the whole gradients of the states after it.
 

@@ -32,7 +32,8 @@ def rnn_backward(dout, cache):
 
     Shapes: dout = (dhs (T, B, H), dh_last (B, H)), each may be None.
 
-    At step `t`, `dh` is the whole gradient of the state after it: from the output, and from every later step.
+    At step `t`, `dh` is the whole gradient of the state after it: from the output,
+    and from every later step.
 
     Returns (dx, dh0, dWx, dWh, db).
     """
