@@ -6,16 +6,18 @@ style: `grad_final_state`. So the names of one person go together.
 
 import ast
 import builtins
+import functools
 import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from minis2s.classroom.bughunt_stream import Stream
 
 LONGEST = 110  # characters in a line
+TAKEN = {*keyword.kwlist, *dir(builtins), "np"}
 STYLES = {  # how names are put together; {} is the rest of the name
     "d": ("d{}", "d_{}", "grad_{}", "{}_grad", "g_{}"),
     "s": ("{}s", "all_{}", "{}_seq", "{}_path"),
@@ -47,7 +49,7 @@ WORDS = {
         *RECURRENT,
         (("rnn",), [("rnn",), ("net",), ("recurrence",), ("layer",), ("elman",)]),
         (("z",), [("z",), ("pre",), ("net_in",), ("raw",)]),
-        (("b",), [("b",), ("bias",), ("b0",)]),
+        (("b",), [("b",), ("bias",), ("offset",)]),
     ],
     "lstm": [
         *RECURRENT,
@@ -55,7 +57,7 @@ WORDS = {
         (("sigmoid",), [("sigmoid",), ("logistic",), ("sigm",), ("squash",)]),
         (("c",), [("c",), ("cell",), ("m",), ("mem",)]),
         (("z",), [("z",), ("pre",), ("net_in",), ("raw",)]),
-        (("b",), [("b",), ("bias",), ("b0",)]),
+        (("b",), [("b",), ("bias",), ("offset",)]),
         (("n",), [("n",), ("block",), ("q",)]),
         (("gates",), [("gates",), ("acts",), ("doors",)]),
         (("i", "f", "o", "g"), [
@@ -194,13 +196,13 @@ def people(task: str, sources: Sequence[str], stream: Stream) -> Iterator[Person
 
 def fit(source: str, names: Names) -> bool:
     """Whether the new names are as many as the old ones, and none means something already."""
-    old = names_in(source)
-    new = [names(name) for name in old]
-    taken = {*keyword.kwlist, *dir(builtins), "np"}
-    return len(set(new)) == len(new) and not taken & set(new)
+    old = {*names_in(source), *names_in_prose(source)}
+    new = {names(name) for name in old}
+    return len(new) == len(old) and not TAKEN & {names(name) for name in names_in(source)}
 
 
-def names_in(source: str) -> list[str]:
+@functools.cache
+def names_in(source: str) -> tuple[str, ...]:
     """The names that a source binds: functions, arguments, variables."""
     found: dict[str, None] = {}
     for node in ast.walk(ast.parse(source)):
@@ -210,19 +212,38 @@ def names_in(source: str) -> list[str]:
             found[node.arg] = None
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found[node.id] = None
-    return [name for name in found if name != "_"]
+    return tuple(name for name in found if name != "_")
+
+
+@functools.cache
+def tokens_of(source: str) -> tuple[tokenize.TokenInfo, ...]:
+    return tuple(tokenize.generate_tokens(io.StringIO(source).readline))
+
+
+def is_prose(token: tokenize.TokenInfo) -> bool:
+    return token.type in (tokenize.COMMENT, tokenize.STRING) and " " in token.string
+
+
+@functools.cache
+def names_in_prose(source: str) -> tuple[str, ...]:
+    """What comments and docstrings say of names: `h_prev`, which the code may not have."""
+    found: dict[str, None] = {}
+    for token in tokens_of(source):
+        for line in token.string.split("\n") if is_prose(token) else ():
+            in_prose(line, lambda word: found.setdefault(word, None) or word)
+    return tuple(found)
 
 
 def renamed(source: str, names: Names) -> str:
     """The source with new names, in code, comments and docstrings; layout and lines stay."""
     lines = source.split("\n")
     bound = set(names_in(source))
-    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    tokens = tokens_of(source)
     for before, token in reversed(list(zip([None, *tokens], tokens, strict=False))):
         (row, start), (last, end) = token.start, token.end
         if token.type == tokenize.NAME and token.string in bound and not (before and before.string == "."):
             new = names(token.string)
-        elif token.type in (tokenize.COMMENT, tokenize.STRING) and " " in token.string:
+        elif is_prose(token):
             new = "\n".join(in_prose(line, names) for line in token.string.split("\n"))
         else:
             continue
@@ -230,14 +251,15 @@ def renamed(source: str, names: Names) -> str:
     return "\n".join(lines)
 
 
-def in_prose(line: str, names: Names) -> str:
+def in_prose(line: str, names: Callable[[str], str]) -> str:
     """A line of a comment or docstring: names change in equations, in lists of shapes, and between backticks."""
     word = r"(?<![\w.])[A-Za-z_]\w*"
-    if " = " in line or re.match(r"\s*(Shapes:|Returns|\"\"\"Shapes:)", line):
-        line = re.sub(word, lambda m: names(m[0]), line)
+    if " = " in line or re.match(r"\s*(Shapes:|Returns)", line):
+        return re.sub(word, lambda m: names(m[0]), line)
     return re.sub(r"`[^`]*`", lambda m: re.sub(word, lambda n: names(n[0]), m[0]), line)
 
 
+@functools.cache
 def shortened(source: str, keep: int) -> str:
     """The source without some of the remarks in its docstrings; the bits of `keep` say which stay."""
     paragraphs = source.split("\n\n")

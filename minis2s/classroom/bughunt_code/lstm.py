@@ -2,7 +2,7 @@ import numpy as np
 
 
 def sigmoid(z):
-    """1 / (1 + exp(-z)), written so that it cannot overflow."""
+    """sigmoid(z) = 1 / (1 + exp(-z)), which cannot overflow when it is written so."""
     return 0.5 * np.tanh(0.5 * z) + 0.5
 
 
