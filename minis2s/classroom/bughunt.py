@@ -9,6 +9,7 @@ import io
 import os
 import re
 import secrets
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,29 @@ from minis2s.files import read_text
 
 KEY = "bughunt.key"
 HINT = 0  # what the checker tells the students: that it is wrong, not where and why
+README = """# The answers of a bug hunt ({task})
+
+* `STUDENT.py`: the source of a student's hunt, with the answers and the hidden checks. Grade with this folder:
+  `minis2s class grade SUBMISSIONS --assignment THIS_FOLDER --out DIR`
+* `answers.csv`: who has which bug, in which line, and the number of the right explanation.
+* `bughunt.key`: with it the same task, list and seed give the same set again, in any folder that has it in its
+  `teacher`. Without it nobody can compute an answer. The seed was: `{seed}`
+* Whoever comes late goes to the end of the list; run the command again, and the others' hunts stay as they are.
+
+Students who have the package can ask its checker at a higher level of hints what is wrong, and read the engine's
+own code. In an examination let them work where it is not installed.
+
+# 找错练习的答案（{task}）
+
+* `STUDENT.py`：每个学生的练习源文件，含答案和看不见的检查。用这个文件夹评分：
+  `minis2s class grade SUBMISSIONS --assignment THIS_FOLDER --out DIR`
+* `answers.csv`：谁的错误是哪一个、在哪一行、正确解释的编号。
+* `bughunt.key`：有了它，同样的任务、名单和种子会再次给出同一套练习，只要放在新文件夹的 `teacher` 里。没有它，
+  谁也算不出答案。种子是：`{seed}`
+* 后来的学生加在名单末尾，再运行一次命令即可，其他人的练习不变。
+
+装有本软件包的学生可以调高检查器的提示级别，问出错在哪里，也可以去读引擎自己的代码。考试时请让他们在没有安装它的机器上做。
+"""
 
 
 class Hunt(NamedTuple):
@@ -49,7 +73,13 @@ class Hunt(NamedTuple):
         )
 
 
-def make(task: str, students: str | Path, seed: int | str, to: str | Path) -> Hunt:
+def make(
+    task: str,
+    students: str | Path,
+    seed: int | str,
+    to: str | Path,
+    progress: Callable[[list], Iterable] = iter,
+) -> Hunt:
     """Make a bug hunt for each student of a list into the folder `to`.
 
     task: one of TASKS. students: a CSV file, see `read_students`. seed: a number or any text.
@@ -60,6 +90,8 @@ def make(task: str, students: str | Path, seed: int | str, to: str | Path) -> Hu
     it is that of the teacher's account (`account_key`), so that another folder gets the same set. Whoever is added
     at the end of the list changes nothing for the others.
 
+    progress: wraps the list of students, as tqdm does.
+
     Raises UserError for an unknown task, a list that cannot be used, and where `to` holds other hunts.
     """
     if task not in TASKS:
@@ -69,12 +101,16 @@ def make(task: str, students: str | Path, seed: int | str, to: str | Path) -> Hu
         raise UserError("the seed is empty: give a number or a phrase")
     class_list = read_students(students)
     key = key_of(to / "teacher" / KEY)
-    sheets = drawn_sheets(task, [student.key for student in class_list], [s.name for s in class_list], seed, key)
-    made = [Made(f"teacher/{KEY}", "the key", key.hex().encode() + b"\n")]
-    made.append(Made("teacher/answers.csv", "who has which bug", answers(class_list, sheets)))
+    coming, sheets, made = drawn_sheets(task, class_list, seed, key), [], []
     with TemporaryDirectory() as folder:
-        for student, sheet in zip(class_list, sheets, strict=True):
-            made += files_of(student, sheet, Path(folder))
+        for student in progress(class_list):
+            sheets.append(next(coming))
+            made += files_of(student, sheets[-1], Path(folder))
+    made += [
+        Made(f"teacher/{KEY}", "the key", key.hex().encode() + b"\n"),
+        Made("teacher/answers.csv", "who has which bug", answers(class_list, sheets)),
+        Made("teacher/README.md", "what is here", README.format(task=task, seed=seed).encode()),
+    ]
     refuse_other_hunts(to, made)
     unchanged = publish(made, to, f"bug hunt {task}")
     with suppress(OSError):

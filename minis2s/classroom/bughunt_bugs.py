@@ -1,7 +1,7 @@
 """Bugs that can be hunted: those of the catalogue that fit the code, and how difficult each is, measured.
 
 A hunt takes its bugs from one band: `BANDS` bounds the change in the text, which gradients it spoils and by how
-much; `measured` measures them, and what the checker says. Text that another line would betray is refused.
+much; `measured` measures it. A bug that leaves a name unused is refused: the name would betray it.
 """
 
 import ast
@@ -11,13 +11,17 @@ import importlib
 import inspect
 import io
 import tokenize
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from minis2s.classroom.bughunt_checks import INPUTS, SIZES, sizes
 from minis2s.classroom.bughunt_sentences import SENTENCES
-from minis2s.gradcheck import gradcheck
 from minis2s.gradcheck.mutants import MUTANTS, Mutant
 
 TASKS = tuple(SENTENCES)  # each is a kind of the checker as well
+VISIBLE = 1e-6  # relative error from which a gradient is called wrong
 # the catalogue is written for the engine's source, which chooses between NumPy and CuPy
 AS_PRINTED = (("xp.", "np."), ("transposed(Wh)", "Wh.T"), ("np.ascontiguousarray(Wh)", "Wh"))
 
@@ -29,6 +33,14 @@ class Band(NamedTuple):
     lines: tuple[int, int]  # how many lines differ
     wrong: tuple[int, int]  # how many gradients are wrong
     error: tuple[float, float]  # the largest relative error of a gradient
+
+    def holds(self, errors: Sequence[float]) -> bool:
+        """Whether the errors of the gradients are as they should be."""
+        return between(sum(error > 0 for error in errors), self.wrong) and between(max(errors), self.error)
+
+
+def between(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= value <= bounds[1]
 
 
 BANDS = {
@@ -45,18 +57,12 @@ class Measured(NamedTuple):
 
     tokens: int
     lines: tuple[int, ...]  # that differ, from 1
-    wrong: tuple[str, ...]  # the arguments whose gradients are wrong
-    error: float
-    cause: str  # what the checker names, at its highest level of hints
-    place: str  # likewise
-    forward: str  # "right" when forward computes its kind
-    faults: tuple[str, ...]  # of behaviour: none is wanted, they would be told at the lowest level
+    errors: tuple[float, ...]  # the largest relative error of each gradient, 0 where it is right
     unused: tuple[str, ...]  # names that are bound and never read: a trace of what was there
 
     def fits(self, band: Band) -> bool:
-        measures = (self.tokens, len(self.lines), len(self.wrong), self.error)
-        inside = all(low <= value <= high for value, (low, high) in zip(measures, band, strict=True))
-        return inside and not self.faults and not self.unused
+        text = between(self.tokens, band.tokens) and between(len(self.lines), band.lines)
+        return text and band.holds(self.errors) and not self.unused
 
 
 def code(task: str) -> str:
@@ -85,7 +91,9 @@ def planted_code(task: str, bug: Mutant) -> str:
     for engine, printed in AS_PRINTED:
         old, new = old.replace(engine, printed), new.replace(engine, printed)
     if text.count(old) != 1:
-        raise ValueError(f"bug {bug.name!r}: {old!r} should occur once in {node.name}, it occurs {text.count(old)} times")
+        raise ValueError(
+            f"bug {bug.name!r}: {old!r} should occur once in {node.name}, it occurs {text.count(old)} times"
+        )
     lines[node.lineno - 1 : node.end_lineno] = text.replace(old, new).split("\n")
     return "\n".join(lines)
 
@@ -94,6 +102,12 @@ def changed_lines(right: str, wrong: str) -> tuple[int, ...]:
     """The numbers, from 1, of the lines that differ; both texts have as many lines. Raises ValueError."""
     pairs = zip(right.split("\n"), wrong.split("\n"), strict=True)
     return tuple(n for n, (a, b) in enumerate(pairs, 1) if a != b)
+
+
+@functools.cache
+def lines_of(task: str) -> dict[str, tuple[int, ...]]:
+    """The lines of each bug of a task, by its name, in the code under its first names."""
+    return {bug.name: changed_lines(code(task), planted_code(task, bug)) for bug in bugs(task)}
 
 
 def changed_tokens(right: str, wrong: str) -> int:
@@ -109,8 +123,13 @@ def unused_names(source: str) -> set[str]:
     for function in ast.parse(source).body:
         if isinstance(function, ast.FunctionDef):
             names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
-            bound = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {a.arg for a in function.args.args}
-            found |= {f"{function.name}/{name}" for name in bound - {n.id for n in names if isinstance(n.ctx, ast.Load)}}
+            bound = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {
+                a.arg for a in function.args.args
+            }
+            found |= {
+                f"{function.name}/{name}"
+                for name in bound - {n.id for n in names if isinstance(n.ctx, ast.Load)}
+            }
     return found
 
 
@@ -121,21 +140,31 @@ def pair(source: str, prefix: str) -> tuple:
     return namespace[f"{prefix}_forward"], namespace[f"{prefix}_backward"]
 
 
+def errors(task: str, right: tuple, wrong: tuple, numbers: Sequence[int], seed: int) -> tuple[float, ...]:
+    """The largest relative error of each gradient of the wrong pair, for inputs of these sizes; 0 where it is right."""
+    space = {"np": np, "rng": np.random.default_rng(seed)}
+    exec(sizes(task, numbers) + INPUTS[task], space)
+    results = []
+    for forward, backward in (right, wrong):
+        gradients = backward(space["dout"], forward(*space["given"])[1])
+        results.append(gradients if isinstance(gradients, tuple) else (gradients,))
+    found = []
+    for good, bad in zip(*results, strict=True):
+        error = float(np.abs(good - bad).max() / max(np.abs(good).max(), np.abs(bad).max()))
+        found.append(error if error > VISIBLE else 0.0)
+    return tuple(found)
+
+
 @functools.cache
-def measured(task: str, name: str) -> Measured:
-    """How difficult a bug is. Runs the checker; about half a second."""
-    right = code(task)
-    wrong = planted_code(task, MUTANTS[name])
-    report = gradcheck(pair(wrong, task), kind=task)
-    blocks = [block for block in report.blocks if block.verdict != "right"]
+def measured(task: str, name: str, draws: int = 5) -> Measured:
+    """How difficult a bug of the catalogue is. Its errors are the medians over some draws of inputs."""
+    right, wrong = code(task), planted_code(task, MUTANTS[name])
+    pairs = pair(right, task), pair(wrong, task)
+    numbers = (5, 4, 6, 3, 7)[: len(SIZES[task])]
+    found = [errors(task, *pairs, numbers, seed) for seed in range(draws)]
     return Measured(
         changed_tokens(right, wrong),
         changed_lines(right, wrong),
-        tuple(block.name for block in blocks),
-        max((block.error for block in blocks), default=0.0),
-        report.cause.cause if report.cause else "",
-        str(report.place or ""),
-        report.forward,
-        tuple(f.says for f in report.findings if f.ok is False),
+        tuple(map(float, np.median(found, axis=0))),
         tuple(sorted(unused_names(wrong) - unused_names(right))),
     )

@@ -30,7 +30,13 @@ SIZES = {  # of each task, in the order of its shapes
     "attention": "TBSQM",
     "cross_entropy": "TB",
 }
-OUTS = {"rnn": "hs h_last", "lstm": "hs h_last c_last", "gru": "hs h_last", "attention": "context", "cross_entropy": "loss"}
+OUTS = {
+    "rnn": "hs h_last",
+    "lstm": "hs h_last c_last",
+    "gru": "hs h_last",
+    "attention": "context",
+    "cross_entropy": "loss",
+}
 GRADIENTS = {
     "rnn": "dx dh0 dWx dWh db",
     "lstm": "dx dh0 dc0 dWx dWh db",
@@ -47,7 +53,9 @@ def recurrent(shapes: str, douts: str) -> str:
 
 INPUTS = {
     "rnn": recurrent("(T, B, D), (B, H), (D, H), (H, H), (H,)", "(T, B, H), (B, H)"),
-    "lstm": recurrent("(T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)", "(T, B, H), (B, H), (B, H)"),
+    "lstm": recurrent(
+        "(T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)", "(T, B, H), (B, H), (B, H)"
+    ),
     "gru": recurrent("(T, B, D), (B, H), (D, 3 * H), (H, 3 * H), (3 * H,), (3 * H,)", "(T, B, H), (B, H)"),
     "attention": PADDING.format(of="S")
     + """query, memory, W = (rng.standard_normal(shape) for shape in ((T, B, Q), (S, B, M), (Q, M)))

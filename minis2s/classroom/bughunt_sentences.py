@@ -48,10 +48,6 @@ SENTENCES: dict[str, dict[str, tuple[str, str]]] = {
             "The gates are read in the order of the loop, not of time: each step uses those of another one.",
             "门是按循环的次序而不是按时间读取的：每一步用的是另一步的门。",
         ),
-        "lstm/do uses c": (
-            "The output gate was multiplied with the tanh of the cell state, but its gradient takes the cell state itself.",
-            "输出门乘的是细胞状态的 tanh，它的梯度用的却是细胞状态本身。",
-        ),
         "lstm/incoming dc ignored": (
             "The gradient that the cell state received from the step after is dropped.",
             "细胞状态从后一步收到的梯度被丢掉了。",

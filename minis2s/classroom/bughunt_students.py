@@ -7,6 +7,7 @@ import csv
 import io
 import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ def rows_of(path: Path) -> list[tuple[int, list[str]]]:
             if any(cells):
                 table.append((reader.line_num, cells))
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not a row of a table ({error}); mend the quotation marks") from None
+        raise UserError(
+            f"{path}, line {reader.line_num}: not a row of a table ({error}); mend the quotation marks"
+        ) from None
     if not table:
         return []
     heads = [cell.casefold().replace("_", " ") for cell in table[0][1]]
@@ -89,20 +92,23 @@ def rows_of(path: Path) -> list[tuple[int, list[str]]]:
 
 def text_of(path: Path) -> str:
     try:
-        return read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    except UserError:
-        with reading(path) as file:
-            data = file.read()
-        try:
-            data.decode("gb18030")
-        except UnicodeDecodeError:
-            raise
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise
-        raise UserError(
-            f"{path} is not UTF-8 text, it may be GBK: save it as \"CSV UTF-8\" in the spreadsheet, "
-            f"or convert it: iconv -f GBK -t UTF-8 {path} > students.csv"
-        ) from None
+        text = read_text(path)
+    except UserError as error:
+        raise UserError(gbk_remedy(path) or str(error)) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def gbk_remedy(path: Path) -> str:
+    """What to do about a file that is not UTF-8 but could be GBK, as spreadsheets write it in China; else ""."""
+    with reading(path) as file:
+        data = file.read()
+    with suppress(UnicodeDecodeError):
+        if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and data.decode("gb18030"):
+            return (
+                f'{path} is not UTF-8 text, it may be GBK: save it as "CSV UTF-8" in the spreadsheet, '
+                f"or convert it: iconv -f GBK -t UTF-8 {path} > students.csv"
+            )
+    return ""
 
 
 def student_of(path: Path, line: int, row: list[str]) -> Student:
@@ -110,12 +116,20 @@ def student_of(path: Path, line: int, row: list[str]) -> Student:
     label = number or name
     for text in (name, number):
         if not text.isprintable():
-            raise UserError(f"{path}, line {line}: {text!r} has a line break or an invisible character in it; take it out")
+            raise UserError(
+                f"{path}, line {line}: {text!r} has a line break or an invisible character in it; take it out"
+            )
     key = FORBIDDEN.sub("_", unicodedata.normalize("NFC", label)).strip("._-")
     if not re.search(r"\w", key):
-        raise UserError(f"{path}, line {line}: {label!r} is no name that a file can have; use a letter or a digit at least")
+        raise UserError(
+            f"{path}, line {line}: {label!r} is no name that a file can have; use a letter or a digit at least"
+        )
     if RESERVED.fullmatch(key):
-        raise UserError(f"{path}, line {line}: no file can be called {key!r} on Windows; write the name in another way")
+        raise UserError(
+            f"{path}, line {line}: no file can be called {key!r} on Windows; write the name in another way"
+        )
     if len(key) > LONGEST:
-        raise UserError(f"{path}, line {line}: the name has {len(key)} characters, {LONGEST} at most can be used; give an id")
+        raise UserError(
+            f"{path}, line {line}: the name has {len(key)} characters, {LONGEST} at most can be used; give an id"
+        )
     return Student(name or key, key)

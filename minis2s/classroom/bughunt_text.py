@@ -83,9 +83,7 @@ def check(role: str, task: str, name: str, points: int, text: str) -> str:
 
 
 def number_answer(name: str, says: str, number: int) -> str:
-    return (
-        f'def {name}():\n    """{says}"""\n    # BEGIN SOLUTION\n    return {number}\n    # END SOLUTION'
-    )
+    return f'def {name}():\n    """{says}"""\n    # BEGIN SOLUTION\n    return {number}\n    # END SOLUTION'
 
 
 def with_holes(text: str) -> str:
@@ -145,9 +143,7 @@ def plain(text: str) -> str:
 
 
 def symptom(sheet: Sheet) -> tuple[str, str]:
-    rows = [
-        (name, f"{error:.1g}" if error else "") for name, error in sheet.symptom
-    ]
+    rows = [(name, f"{error:.1g}" if error else "") for name, error in sheet.symptom]
     table_en = "\n".join(f"| `{n}` | {'wrong, relative error ' + e if e else 'right'} |" for n, e in rows)
     table_zh = "\n".join(f"| `{n}` | {'错，相对误差 ' + e if e else '对'} |" for n, e in rows)
     sizes = ", ".join(
