@@ -7,7 +7,6 @@ much; `measured` measures it. A bug that leaves a name unused is refused: the na
 import ast
 import difflib
 import functools
-import importlib
 import inspect
 import io
 import tokenize
@@ -17,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minis2s.classroom.bughunt_checks import INPUTS, SIZES, sizes
+from minis2s.classroom.bughunt_code import attention, cross_entropy, gru, lstm, rnn
 from minis2s.classroom.bughunt_sentences import SENTENCES
 from minis2s.gradcheck.mutants import MUTANTS, Mutant
 
-TASKS = tuple(SENTENCES)  # each is a kind of the checker as well
+CODE = {"rnn": rnn, "lstm": lstm, "gru": gru, "attention": attention, "cross_entropy": cross_entropy}
+TASKS = tuple(CODE)  # each is a kind of the checker as well
 VISIBLE = 1e-6  # relative error from which a gradient is called wrong
 # the catalogue is written for the engine's source, which chooses between NumPy and CuPy
 AS_PRINTED = (("xp.", "np."), ("transposed(Wh)", "Wh.T"), ("np.ascontiguousarray(Wh)", "Wh"))
@@ -67,7 +68,7 @@ class Measured(NamedTuple):
 
 def code(task: str) -> str:
     """The right code of a task, under its first names."""
-    return inspect.getsource(importlib.import_module(f"minis2s.classroom.bughunt_code.{task}"))
+    return inspect.getsource(CODE[task])
 
 
 def bugs(task: str) -> list[Mutant]:
