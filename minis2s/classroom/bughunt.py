@@ -61,15 +61,21 @@ class Hunt(NamedTuple):
     students: int
     bugs: int  # different ones
     unchanged: int  # files that were there already, just so
+    key: Path | None  # where else the key is kept; None where it is in this folder alone
 
     def __str__(self) -> str:
         shared = (
             "each another bug" if self.bugs == self.students
             else f"{self.bugs} different bugs: some students share one, under other names"
         )  # fmt: skip
+        again = (
+            f"the key is in {self.key} as well, so that the same seed gives the same set in any folder"
+            if self.key
+            else f"to make the same set in another folder, copy teacher/{KEY} into it first"
+        )
         return (
             f"{self.folder / 'students'}: {self.students} bug hunts ({self.task}), {shared}; hand these out\n"
-            f"{self.folder / 'teacher'}: their sources with the answers, and the key; keep this to yourself"
+            f"{self.folder / 'teacher'}: their sources with the answers, and the key; keep this to yourself\n{again}"
         )
 
 
@@ -115,7 +121,8 @@ def make(
     unchanged = publish(made, to, f"bug hunt {task}")
     with suppress(OSError):
         (to / "teacher").chmod(0o700)  # others on this machine may be students
-    return Hunt(task, to, len(sheets), len({sheet.bug for sheet in sheets}), unchanged)
+    kept = account_path() if os.path.lexists(account_path()) and read_key(account_path()) == key else None
+    return Hunt(task, to, len(sheets), len({sheet.bug for sheet in sheets}), unchanged, kept)
 
 
 def files_of(student: Student, sheet: Sheet, folder: Path) -> list[Made]:

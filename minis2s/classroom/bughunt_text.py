@@ -1,6 +1,7 @@
 """A student's bug hunt as the source of an assignment: what it is about, the code, the symptom, three questions."""
 
 import ast
+import re
 import textwrap
 from typing import NamedTuple
 
@@ -103,6 +104,7 @@ def opening(sheet: Sheet) -> tuple[str, str]:
     english, chinese = TITLES[sheet.task]
     total = POINTS["place"] + POINTS["explanation"] + sum(POINTS["mending"])
     student = plain(sheet.student)
+    spaced = re.sub(r"^(?=[A-Za-z])|(?<=[A-Za-z])$", " ", chinese)  # between Chinese and Latin letters
     return (
         f"""
 # Bug hunt: {english}
@@ -124,7 +126,7 @@ the line of the forward pass that it undoes; the comments say which one that is,
 
 给 {student}。
 
-有人手写了{chinese}和它的反向传播，并在反向传播里埋下了一个错误。前向传播是对的。
+有人手写了{spaced}和它的反向传播，并在反向传播里埋下了一个错误。前向传播是对的。
 每个人的错误都不一样，或者名字不一样：同学找到的，不在你的代码里。
 
 1. **找出来**（{POINTS["place"]} 分）：错在哪一行？
