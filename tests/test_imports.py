@@ -19,6 +19,7 @@ LAYERS = {
     "errors": -1,  # below everything: whoever finds bad input raises it
     "backend": 0,
     "files": 0,
+    "forked": 0,
     "op": 1,
     "data": 1,
     "functional": 2,

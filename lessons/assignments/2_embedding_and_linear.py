@@ -123,7 +123,7 @@ print(f"totals {totals}, dx {dx}, dw {dw}")
 # Where there are axes before D, count them as one: N rows. The order of the rows stays, so this reshape is
 # harmless.
 #
-# ### Task `linear` (10 points)
+# ### Task `linear` (11 points)
 #
 # Write the pair. To find the three gradients, ask of each number where it goes and with which factor (lesson 2,
 # section 2). Beware of a help that fails: where D = K, a wrong product has the right shape, too.
@@ -142,7 +142,7 @@ print(f"totals {totals}, dx {dx}, dw {dw}")
 #
 # D 之前有多个轴时，把它们当作一个轴来数，即 N 行。行的顺序不变，所以这个 reshape 没有害处。
 #
-# ### 任务 `linear`（10 分）
+# ### 任务 `linear`（11 分）
 #
 # 写出这一对函数。求三个梯度时，对每个数都问：它去了哪里，带着什么因子（第 2 课第 2 节）。
 # 有一个办法会失灵，要当心：D = K 时，错误的乘积形状也是对的。
@@ -273,6 +273,19 @@ for axes in ((5,), (1,), (2, 1, 3)):
         for name, mine, right in zip(("dx", "dW", "db"), grads, functional.linear.backward(dout, theirs)):
             same(mine, right, f"{name} of the {call} call")
 
+# %% tags=["hidden"] task="linear" check="quick: no forward pass for each number" points=1
+from minis2s.classroom.checks import fresh, parts, quick, same
+
+rng = fresh()
+x, W, dout = (
+    rng.standard_normal((4, 2, 400)),
+    rng.standard_normal((400, 400)),
+    rng.standard_normal((4, 2, 400)),
+)
+_, cache = quick(linear_forward, x, W, None)
+dx, dW, _ = parts(quick(linear_backward, dout, cache), "dx dW db", "linear_backward")
+same(dW, x.reshape(8, 400).T @ dout.reshape(8, 400), "dW")
+
 # %% [markdown] lang="en"
 # ## 3. The embedding
 #
@@ -287,7 +300,7 @@ for axes in ((5,), (1,), (2, 1, 3)):
 # A letter that occurs three times receives the sum of three gradients. A letter that does not occur receives 0.
 # The ids have no gradient.
 #
-# ### Task `embedding` (9 points)
+# ### Task `embedding` (10 points)
 #
 # Write the pair. Think of the trap in the tally. A loop over the N ids is right; `np.add.at` is a way without one.
 
@@ -304,7 +317,7 @@ for axes in ((5,), (1,), (2, 1, 3)):
 #
 # 出现三次的字母得到三个梯度之和。没有出现的字母得到 0。id 没有梯度。
 #
-# ### 任务 `embedding`（9 分）
+# ### 任务 `embedding`（10 分）
 #
 # 写出这一对函数。想一想计票例子里的陷阱。对 N 个 id 逐个循环是对的；不用循环的办法是 `np.add.at`。
 
@@ -413,6 +426,20 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
         dW = embedding_backward(dout, cache)
         same(dW, functional.embedding.backward(dout, theirs), f"dW of the {call} call")
 
+# %% tags=["hidden"] task="embedding" check="quick: no forward pass for each number" points=1
+from minis2s import functional
+from minis2s.classroom.checks import fresh, quick, same
+
+rng = fresh()
+W, ids, dout = (
+    rng.standard_normal((1000, 64)),
+    rng.integers(0, 1000, (50, 40)),
+    rng.standard_normal((50, 40, 64)),
+)
+_, cache = quick(embedding_forward, W, ids)
+expected = functional.embedding.backward(dout, functional.embedding.forward(W, ids)[1])
+same(quick(embedding_backward, dout, cache), expected, "dW")
+
 # %% [markdown] lang="en"
 # ## 4. One table, used twice
 #
@@ -433,7 +460,7 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
 # and others (2013). Using one table for input and output, *tying*, is from Press and Wolf (2017) and Inan and
 # others (2017); many large language models do it.
 #
-# ### Task `tied` (11 points)
+# ### Task `tied` (12 points)
 #
 # Write the pair. E is used in two places, so its gradient is a sum of two parts. A letter that is not seen in the
 # word gets only one of them.
@@ -457,7 +484,7 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
 # 求和只对真实的（real）字母进行。一列中没有真实的字母时，平均为 0，分数就是 c。对上下文取平均的做法出自 Mikolov 等（2013）。
 # 输入与输出共用一张表，称为*绑定*（tying），出自 Press 和 Wolf（2017）以及 Inan 等（2017）；许多大型语言模型都这样做。
 #
-# ### 任务 `tied`（11 分）
+# ### 任务 `tied`（12 分）
 #
 # 写出这一对函数。E 用在两处，所以它的梯度是两部分之和。单词里看不到的字母只得到其中一部分。
 
@@ -615,6 +642,25 @@ expected[ids[0, 0]] += dscores[0] @ E
 for call in ("first", "second"):
     dE, _ = parts(tied_backward(dscores, cache), "dE dc", "tied_backward")
     same(dE, expected, f"dE of the {call} call")
+
+# %% tags=["hidden"] task="tied" check="quick: no forward pass for each number" points=1
+import numpy as np
+
+from minis2s.classroom.checks import fresh, parts, quick, same
+
+rng = fresh()
+E, c, ids, dscores = (
+    rng.standard_normal((500, 100)),
+    np.zeros(500),
+    rng.integers(0, 500, (20, 10)),
+    rng.standard_normal((10, 500)),
+)
+_, cache = quick(tied_forward, E, c, ids)
+dE, _ = parts(quick(tied_backward, dscores, cache), "dE dc", "tied_backward")
+share = np.zeros((10, 500))
+for t in range(20):
+    share[np.arange(10), ids[t]] += 1 / 20
+same(dE, share.T @ dscores @ E + dscores.T @ share @ E, "dE")
 
 # %% [markdown] lang="en" tags=["written"] task="embedding_written" points=4
 # ## 5. In your own words: `embedding_written` (4 points)

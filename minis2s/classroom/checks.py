@@ -8,6 +8,7 @@ names, indices, shapes, dtypes and errors.
 import functools
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ import numpy as np
 from minis2s.classroom.source import Check
 
 TOLERANCE = 1e-12  # relative, float64: finite differences reach 4e-11
+QUICK = 3.0  # seconds: what takes a tenth of one, on a slow machine with much else to do
 KINDS = {"f": "floating-point numbers", "i": "integers", "u": "integers", "b": "True and False"}
 
 _seed: ContextVar[int | None] = ContextVar("seed", default=None)
@@ -25,6 +27,17 @@ _seed: ContextVar[int | None] = ContextVar("seed", default=None)
 
 class Wrong(AssertionError):
     """What a student's function returned is wrong; the message may be shown to the student."""
+
+
+class TooSlow(Wrong):
+    """A student's function takes far longer than calculus does. function: its name."""
+
+    def __init__(self, function: str, seconds: float):
+        super().__init__(
+            f"{function} takes more than {seconds:g} seconds on a large input, where a tenth of one is enough: a backward "
+            "pass costs about as much as its forward pass, and does not call forward for each weight"
+        )
+        self.function = function
 
 
 class Raised(Exception):
@@ -128,6 +141,23 @@ def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
     raise Wrong(f"{what}{at(worst)} is wrong: relative error {error:.1e}, allowed {tol:.0e}{more}")
 
 
+def quick(function: Callable, *arguments: Any, seconds: float = QUICK, **named: Any) -> Any:
+    """What function(*arguments) returns. Raises TooSlow when that takes longer than `seconds`, and a second time too.
+
+    Called with an input of 30,000 weights or more, a derivative by one forward pass for each weight takes longer, be
+    it as exact as a complex step. Ask it of forward as well, which could prepare that. A task with a kind is asked
+    by the grader itself (pace.py).
+    """
+    for _ in range(2):
+        start = time.monotonic()
+        value = function(*arguments, **named)
+        took = time.monotonic() - start
+        # of a function in a box, the time of the call alone
+        if getattr(getattr(function, "__wrapped__", function), "seconds", took) <= seconds:
+            return value
+    raise TooSlow(function.__name__, seconds)
+
+
 def as_array(mine: Any, theirs: np.ndarray, what: str) -> np.ndarray:
     if theirs.ndim == 0 and (type(mine) in (bool, int, float) or isinstance(mine, np.generic)):
         return np.asarray(mine)
@@ -170,6 +200,8 @@ def run_check(check: Check, functions: Mapping[str, Callable], seed: int) -> Out
             exec(compiled(check), namespace)
     except Raised as error:
         return Outcome(error.outcome, error.reason)
+    except TooSlow as error:
+        return Outcome("too slow", str(error))
     except Wrong as error:
         return Outcome("wrong", str(error))
     except AssertionError:

@@ -20,6 +20,7 @@ from minis2s.gradcheck.kinks import (
     look_for_kinks,
     may_be_a_kink,
     right_beside,
+    slope_here,
 )
 from minis2s.gradcheck.numeric import Oracle
 from minis2s.gradcheck.problem import TooSlow
@@ -110,10 +111,12 @@ def judge_direction(name: str, run: Run, oracle: Oracle, rng: np.random.Generato
     )
     block.index = None
     if block.verdict == WRONG and may_be_a_kink(oracle, gradient):
-        if gradient.size <= FEW_ENTRIES:
-            return judge_entries(name, run, oracle, rng)  # perhaps the direction steps over a kink
         scale = max(abs(analytic), abs(numeric), usual)
         kink = at_kink(name, direction, analytic, scale, oracle)
+        if gradient.size <= FEW_ENTRIES and (
+            kink != NONE or slope_here(name, direction, oracle, analytic, numeric) == analytic
+        ):
+            return judge_entries(name, run, oracle, rng)  # perhaps the direction alone steps over a kink
         if kink == BETWEEN or (kink == OUTSIDE and right_beside(name, [direction], oracle, run, rng)):
             block.verdict = KINK
             block.notes = (Note("the direction leads over kinks, where the slopes to both sides differ"),)

@@ -39,6 +39,13 @@ def at_kink(name: str, direction: Direction, value: float, scale: float, oracle:
     return BETWEEN if low - slack <= value <= high + slack else OUTSIDE
 
 
+def slope_here(name: str, direction: Direction, oracle: Oracle, *values: float) -> float:
+    """The one of the values that is nearest to the slope over a step so short that few kinks lie on it."""
+    left, right = oracle.one_sided(name, direction, KINK_STEP * oracle.steps[name])
+    slope = float(left.sum() + right.sum()) / 2
+    return min(values, key=lambda value: abs(value - slope))
+
+
 def right_beside(
     name: str, directions: list[Direction], oracle: Oracle, run: Run, rng: np.random.Generator
 ) -> bool:
