@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import minis2s.classroom.box as package
-from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap
+from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap, places
 from minis2s.classroom.box.inside import landlock, linux, namespaces, protocol, seccomp
 from minis2s.classroom.box.inside.descendants import children
 from minis2s.classroom.box.process import Starter
@@ -364,6 +364,7 @@ def test_calls_from_many_threads(box):
         ("f = 3", "missing", "there is no function f"),
         ("def f(x:\n    pass", "not loaded", "it is no Python that can be read (line 1)"),
         ("def f(x): return 1\0", "not loaded", "it is no Python that can be read"),
+        ("def f(x): return 1  # \ud800", "not loaded", "it holds half a character"),
     ],
 )  # fmt: skip
 def test_a_failure_is_one_word_and_one_sentence(source, outcome, reason, small, bare):
@@ -509,6 +510,19 @@ def test_a_layer_that_is_not_there_is_no_box(monkeypatch):
         seccomp.restrict()
     with pytest.raises(OSError):
         namespaces.enter()
+
+
+def test_other_packages_beside_the_standard_library_are_not_seen(monkeypatch, tmp_path):
+    home = tmp_path / "python3.11"
+    for name in ("json", "site-packages"):
+        (home / name).mkdir(parents=True)
+    monkeypatch.setattr(places, "standard_library", lambda: [str(home)])
+    readable = places.readable(tmp_path / "lib")
+    assert str(home / "json") in readable and str(home) not in readable
+    assert not [path for path in readable if "site-packages" in path and "numpy" not in path]
+    assert bubblewrap.others([str(tmp_path)]) == [str(home / "site-packages")]
+    package = places.INSIDE.parents[2]
+    assert str(package) in bubblewrap.others([str(package.parent)])  # the reference itself
 
 
 def test_no_box_without_fork(monkeypatch):
