@@ -145,6 +145,7 @@ def box():
 @pytest.fixture(scope="module")
 def bare():
     with Box(SOURCE, NAMES, layers=RLIMITS) as box:
+        box.load()
         yield box
 
 
@@ -260,6 +261,40 @@ def test_frames_are_measured_before_they_are_read():
     for text in [b"[]", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, b"3"]:
         with pytest.raises(protocol.Nonsense):
             protocol.parsed(text)
+
+
+FORGER = """
+import os
+from inside import protocol, student
+def send(fd, header, data=b""):
+    frame = protocol.frame({more}, data)
+    os.write(fd, frame * (2 if header["status"] == "ok" and {twice} else 1))
+student.send = send
+def f_forward(x): return x, None
+def f_backward(dout, cache): return dout
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "twice"),
+    [
+        ('{**header, "id": "0" * 16}', False),
+        ('{k: v for k, v in header.items() if k != "id"}', False),
+        ("header", True),
+    ],
+)
+def test_an_answer_that_was_not_asked_for_is_nonsense(more, twice, bare):
+    box = Box(
+        FORGER.replace("{more}", more).replace("{twice}", str(twice)),
+        ["f_forward", "f_backward"],
+        layers=RLIMITS,
+    )
+    box.starter = bare.starter
+    with pytest.raises(Boxed, match="an answer that nobody had asked for") as caught:
+        forward, _ = box.pair("f")
+        for _ in range(2):
+            forward(np.ones(2))
+    assert caught.value.outcome == "nonsense"
 
 
 # -- calls and caches
