@@ -295,6 +295,10 @@ def test_each_student_of_a_bug_hunt_is_graded_by_an_own_source(classroom, source
     assert found["bob"]["reason"] == f"there is no assignment for bob in {hunt}"
     assert {r["assignment"] for r in found.values()} == {"hunt"}
     assert grade_class(classroom, hunt, tmp_path / "marks").kept >= 2
+    (classroom / "ann.py").rename(classroom / "Ann Li_4711.py")
+    (hunt / "ann.py").rename(hunt / "4711.py")
+    found = {r["student"]: r for r in grade_class(classroom, hunt, tmp_path / "by_id").results}
+    assert found["Ann Li_4711"]["score"] == 4
     for path in hunt.iterdir():
         path.rename(hunt / f"other-{path.name}")
     with pytest.raises(UserError, match="a source for none of these students"):
