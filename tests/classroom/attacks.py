@@ -5,7 +5,8 @@ test_attacks.py builds around it: files, a process, sockets, a secret. What is i
 there. All are bounded, and aimed at what the test made.
 
 listed: the row of the published table that it stands for; "" for one beyond it.
-beats: "rlimits" where it is known to win against limits alone. So the table is honest.
+beats: "rlimits" where it is known to win against limits alone, so that the table is honest. (Some of these lose where
+    the grader is root: who has no capabilities may not look into a process that has some.)
 wins: what is looked at beside the mark (the scene is always looked at):
     "leak": whether the secret is in what came back;  "word": whether the word LEAK is in the reason;
     "twice": whether a second call, in a process of its own, knows the input of the first.
@@ -520,7 +521,7 @@ attack(
     "deep recursion",
     "sys.setrecursionlimit(10**9)\ndef answer(x):\n    return answer(x)\n",
     listed="deep recursion with huge limit (C stack overflow)",
-    seconds=2.0,
+    seconds=0.5,
 )
 attack(
     "an infinite loop",
@@ -647,6 +648,7 @@ for flags in (17, 0x4000 | 17, 0x10900000 | 17):
         time.sleep(60)
         os._exit(0)
 """,
+    seconds=0.5,
 )
 does(
     "threads that outlive",

@@ -126,9 +126,10 @@ def tried_alone(attack, layers: Layers) -> str:
 @pytest.mark.parametrize("name", SETS)
 def test_attacks(name):
     layers = SETS[name]
-    if name in ("landlock", "bubblewrap") and not layers.official:
+    if name != "rlimits" and not layers.official:
         pytest.skip(f"this machine has no {name}: the attacks were not tried against it")
-    chosen = [a for a in ATTACKS if name in ("rlimits", "all") or a.listed or a.beats or a.alone]
+    # what only the parent's reading of replies can stop is tried once
+    chosen = [a for a in ATTACKS if name == "all" or a.listed or a.beats or a.alone]
     waiting = [a for a in chosen if a.seconds < 1 and not a.alone]
     starter, won = Starter(layers, MEMORY, 10), {}
     try:
@@ -150,4 +151,3 @@ def test_attacks(name):
     assert {attack: how for attack, how in winners.items() if attack not in known} == {}
     if name == "rlimits":
         assert SURE - winners.keys() == set()
-        print("known, but lost", sorted(known - winners.keys()))

@@ -10,7 +10,6 @@ import inspect
 import os
 import platform
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import numpy as np
 import pytest
 
 import minis2s.classroom.box as package
-from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, available_layers, bubblewrap
+from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap, places
 from minis2s.classroom.box.inside import landlock, linux, namespaces, protocol, seccomp
 from minis2s.classroom.box.inside.descendants import children
 from minis2s.classroom.box.process import Starter
@@ -81,6 +80,15 @@ def calls_backward(dout, cache):
     return cache["calls"]
 
 
+def twice_forward(x, y):
+    again = x + 1
+    return ((x, y + 1, again) if y is not None else (again, again)), None
+
+
+def twice_backward(dout, cache):
+    return dout
+
+
 def spoil(x):
     x[...] = 7
 
@@ -137,6 +145,7 @@ def box():
 @pytest.fixture(scope="module")
 def bare():
     with Box(SOURCE, NAMES, layers=RLIMITS) as box:
+        box.load()
         yield box
 
 
@@ -232,7 +241,7 @@ def test_no_pickle_anywhere():
         {"array": ["<f8", [1] * 65]}, {"array": ["<f8", [10**9, 10**9]]}, {"array": ["<f8", [0, 1 << 62, 1 << 62]]},
         {"array": ["<f8", [1 << 17, 2]]}, {"array": ["<f8"]}, {"array": None}, {"array": [["<f8"], [1]]},
         {"cache": 1}, {"complex": [1.0, 2.0]}, {"list": [], "tuple": []}, {}, [], "text", {"list": "text"},
-        {"dict": [[1, 2]]}, {"dict": [["a"]]}, {"dict": {"a": 1}}, {"dict": [["a" * 300, 1]]}, 1 << 64, {"other": 1},
+        {"dict": [[1, 2]]}, {"dict": [["a"]]}, {"dict": {"a": 1}}, {"dict": [["a" * 41, 1]]}, {"dict": [["<b>", 1]]}, {"again": 0}, {"argument": 0}, 1 << 64, {"other": 1},
         {"list": [1] * (protocol.NODES + 1)}, {"list": [{"array": ["<f8", [1 << 16]]}] * 3},
     ],
 )  # fmt: skip
@@ -252,6 +261,40 @@ def test_frames_are_measured_before_they_are_read():
     for text in [b"[]", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, b"3"]:
         with pytest.raises(protocol.Nonsense):
             protocol.parsed(text)
+
+
+FORGER = """
+import os
+from inside import protocol, student
+def send(fd, header, data=b""):
+    frame = protocol.frame({more}, data)
+    os.write(fd, frame * (2 if header["status"] == "ok" and {twice} else 1))
+student.send = send
+def f_forward(x): return x, None
+def f_backward(dout, cache): return dout
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "twice"),
+    [
+        ('{**header, "id": "0" * 16}', False),
+        ('{k: v for k, v in header.items() if k != "id"}', False),
+        ("header", True),
+    ],
+)
+def test_an_answer_that_was_not_asked_for_is_nonsense(more, twice, bare):
+    box = Box(
+        FORGER.replace("{more}", more).replace("{twice}", str(twice)),
+        ["f_forward", "f_backward"],
+        layers=RLIMITS,
+    )
+    box.starter = bare.starter
+    with pytest.raises(Boxed, match="an answer that nobody had asked for") as caught:
+        forward, _ = box.pair("f")
+        for _ in range(2):
+            forward(np.ones(2))
+    assert caught.value.outcome == "nonsense"
 
 
 # -- calls and caches
@@ -304,6 +347,16 @@ def test_a_pair_is_one_process_and_changes_what_it_is_given(bare):
     assert list(inspect.signature(forward).parameters) == ["x", "by"]
 
 
+def test_a_pair_hands_memory_on_as_a_local_function_does(bare):
+    same, _ = bare.pair("twice")
+    x, y = np.ones(2), np.zeros(2)
+    (a, b, c), _ = same(x, y)
+    assert a is x and b is not c and not np.shares_memory(a, c)
+    (a, b), _ = same(x, None)
+    assert a is b and a is not x
+    assert bare.function("twice_forward")(x, y)[0][0] is not x
+
+
 def test_signatures_are_those_of_the_student(box):
     assert str(inspect.signature(box.function("double_forward"))) == "(x, *, by=2.0)"
     assert str(inspect.signature(box.function("same"))) == "(value, more=None)"
@@ -346,6 +399,7 @@ def test_calls_from_many_threads(box):
         ("f = 3", "missing", "there is no function f"),
         ("def f(x:\n    pass", "not loaded", "it is no Python that can be read (line 1)"),
         ("def f(x): return 1\0", "not loaded", "it is no Python that can be read"),
+        ("def f(x): return 1  # \ud800", "not loaded", "it holds half a character"),
     ],
 )  # fmt: skip
 def test_a_failure_is_one_word_and_one_sentence(source, outcome, reason, small, bare):
@@ -493,6 +547,19 @@ def test_a_layer_that_is_not_there_is_no_box(monkeypatch):
         namespaces.enter()
 
 
+def test_other_packages_beside_the_standard_library_are_not_seen(monkeypatch, tmp_path):
+    home = tmp_path / "python3.11"
+    for name in ("json", "site-packages"):
+        (home / name).mkdir(parents=True)
+    monkeypatch.setattr(places, "standard_library", lambda: [str(home)])
+    readable = places.readable(tmp_path / "lib")
+    assert str(home / "json") in readable and str(home) not in readable
+    assert not [path for path in readable if "site-packages" in path and "numpy" not in path]
+    assert bubblewrap.others([str(tmp_path)]) == [str(home / "site-packages")]
+    package = places.INSIDE.parents[2]
+    assert str(package) in bubblewrap.others([str(package.parent)])  # the reference itself
+
+
 def test_no_box_without_fork(monkeypatch):
     monkeypatch.delattr(os, "fork")
     with pytest.raises(UserError, match="run it in WSL"):
@@ -638,7 +705,7 @@ def lstm_step_backward(dout, cache):
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("dc * c_prev", "dc * g"), ("    dc = dc +", "    dc += ")],
+    [("dc * c_prev", "dc * g"), ("    dc = dc +", "    dc += "), ("dc * f, x", "dout[0], x")],
 )
 def test_the_diagnosis_through_the_box_is_that_of_a_local_pair(right, wrong):
     assert right in LSTM

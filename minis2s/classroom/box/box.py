@@ -9,14 +9,16 @@ with Box(source, ["lstm_forward", "lstm_backward"]) as box:
 import inspect
 import math
 import os
+import threading
 import time
 from collections.abc import Sequence
 
 from minis2s.classroom.box import replies
-from minis2s.classroom.box.errors import Boxed, Missing, TimedOut
+from minis2s.classroom.box.errors import Boxed, Missing, NotLoaded, TimedOut
 from minis2s.classroom.box.layers import Layers, available_layers
-from minis2s.classroom.box.process import END_SECONDS, Running, Starter
+from minis2s.classroom.box.process import Starter
 from minis2s.classroom.box.remote import Line, Remote
+from minis2s.classroom.box.running import END_SECONDS, Running
 from minis2s.errors import UserError
 
 
@@ -53,6 +55,7 @@ class Box:
         self.memory, self.reply = memory, reply
         self.loaded: dict | Boxed | None = None
         self.starter: Starter | None = None
+        self.starting = threading.Lock()
 
     def __enter__(self) -> "Box":
         return self
@@ -115,13 +118,17 @@ class Box:
 
     def fresh(self) -> Running:
         """A process that has run the source. Raises Boxed errors."""
-        if self.starter is not None and not self.starter.alive:
-            self.close()
-        if self.starter is None:
-            self.starter = Starter(self.layers, self.memory, math.ceil(self.budget) + 1)
+        with self.starting:
+            if self.starter is not None and not self.starter.alive:
+                self.close()
+            if self.starter is None:
+                self.starter = Starter(self.layers, self.memory, math.ceil(self.budget) + 1)
+        try:
+            source = self.source.encode()
+        except UnicodeEncodeError:
+            raise NotLoaded("it holds half a character (a lone surrogate)") from None
         running = self.starter.fork()
         try:
-            source = self.source.encode("utf-8", "replace")
             reply, _ = self.ask(running, {"do": "load", "functions": self.names}, source, 0)
             found = replies.loaded(reply, self.names, self.lines)
         except BaseException:

@@ -10,7 +10,7 @@ import numpy as np
 from minis2s.classroom.box import replies
 from minis2s.classroom.box.errors import Died, Nonsense
 from minis2s.classroom.box.inside import protocol
-from minis2s.classroom.box.process import END_SECONDS, Running
+from minis2s.classroom.box.running import END_SECONDS, Running
 from minis2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,14 +119,15 @@ class Remote:
         self.seconds = time.monotonic() - start
         if reply.get("status") != "ok":
             raise replies.failure(reply, self.__name__, self.box.lines, self.box.memory)
+        given = list(leaves([arguments, named]))
+        arrays = [x for x in given if isinstance(x, np.ndarray)]
         dtypes = protocol.REAL if self.line is None else protocol.COMPLEX
         try:
-            value, changed, stale = replies.values(reply, data, dtypes, self.box.reply)
+            value, changed, stale = replies.values(reply, data, dtypes, self.box.reply, arrays)
         except protocol.Nonsense as error:
             raise Nonsense(f"{self.__name__} returned {error}") from None
         if self.line is not None:
-            given = list(leaves([arguments, named]))
-            write_back(changed, [x for x in given if isinstance(x, np.ndarray)])
+            write_back(changed, arrays)
             for cache in (x for x in given if isinstance(x, Cache) and stale):
                 cache.changes += 1
         return value
@@ -157,7 +158,7 @@ def as_sent(value):
 
 
 def write_back(changed, arrays: list[np.ndarray]) -> None:
-    """What the student's code did to its arguments is done to the caller's arrays, and nothing else."""
+    """What the student's code did to its arguments is done to the caller's arrays; None: it did nothing."""
     if not isinstance(changed, list) or len(changed) != len(arrays):
         return
     for new, old in zip(changed, arrays, strict=True):

@@ -32,14 +32,14 @@ def loaded(reply: dict, names: list[str], lines: int) -> dict:
     }
 
 
-def values(reply: dict, data: bytearray, dtypes: set[str], most: int) -> tuple:
+def values(reply: dict, data: bytearray, dtypes: set[str], most: int, arguments: list) -> tuple:
     """(value, changed arguments or None, whether a cache was changed) of a reply. Raises Nonsense, the protocol's."""
     if not {"status", "value"} <= set(reply) <= {"status", "value", "changed", "stale"}:
         raise protocol.Nonsense("a header of an unknown form")
     trees = {"tuple": [reply["value"], reply.get("changed")]}
     if protocol.measured(trees, dtypes, most) != len(data):
         raise protocol.Nonsense("another number of bytes than its arrays have")
-    return *protocol.Unpacking(data).value(trees), reply.get("stale") is True
+    return *protocol.Unpacking(data, arguments=arguments).value(trees), reply.get("stale") is True
 
 
 def failure(reply: dict, name: str, lines: int, memory: int) -> Boxed:

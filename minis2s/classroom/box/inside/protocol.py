@@ -4,6 +4,7 @@ A frame is 16 bytes (magic, length of the header, length of the payload), the he
 tree in the header: None, bool, int, float and str stand for themselves, the rest is {"list": [...]}, {"tuple": [...]},
 {"dict": [[key, value], ...]}, {"complex": [re, im]}, {"cache": number}, {"array": [dtype, shape]} and {"number": ...}
 (a NumPy number), whose bytes follow in the payload, in the order of the tree. All is measured before it is allocated.
+In a diagnosis {"argument": n} is the n-th array that was handed in, and {"again": n} the n-th one of the answer itself.
 """
 
 import json
@@ -17,7 +18,7 @@ PREFIX = struct.Struct("<4sIQ")  # magic, bytes of the header, bytes of the payl
 HEADER_BYTES = 1 << 20
 NODES, DEPTH = 50_000, 8  # of a tree
 DIMS, LENGTH = 32, 1 << 40  # of a shape
-TEXT = 200  # characters of a string or a key
+TEXT, KEY = 200, 40  # characters of a string, and of a key of a dictionary
 INTEGER = 1 << 64
 REAL = {"|b1", "|i1", "|u1", *(f"<{kind}{size}" for kind in "iu" for size in (2, 4, 8)), "<f2", "<f4", "<f8"}
 COMPLEX = REAL | {"<c8", "<c16"}
@@ -74,11 +75,15 @@ def parsed(text: bytes) -> dict:
 
 
 class Packing:
-    """Values to trees, their bytes collected in `chunks`."""
+    """Values to trees, their bytes collected in `chunks`.
 
-    def __init__(self):
+    known: arrays that the other side has, by their id(), and what stands for them; None: every array is sent.
+    """
+
+    def __init__(self, known: dict[int, dict] | None = None):
         self.chunks: list[bytes] = []
         self.nodes = 0
+        self.known = known
 
     def tree(self, value, depth: int = 0):
         """The tree of a value. Raises Unfit."""
@@ -102,11 +107,15 @@ class Packing:
         if isinstance(value, list | tuple):
             name = "list" if isinstance(value, list) else "tuple"
             return {name: [self.tree(part, depth + 1) for part in value]}
-        if isinstance(value, dict) and all(isinstance(k, str) and len(k) <= TEXT for k in value):
+        if isinstance(value, dict) and all(map(is_key, value)):
             return {"dict": [[str(k), self.tree(v, depth + 1)] for k, v in value.items()]}
         raise Unfit(type(value).__name__)
 
     def array(self, value) -> dict:
+        if self.known is not None and type(value) is np.ndarray:
+            if id(value) in self.known:
+                return self.known[id(value)]
+            self.known[id(value)] = {"again": len(self.chunks)}
         array = np.array(value, order="C", subok=False)  # a plain array, whatever it was
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if array.dtype.str not in COMPLEX:
@@ -117,6 +126,10 @@ class Packing:
     @property
     def payload(self) -> bytes:
         return b"".join(self.chunks)
+
+
+def is_key(key) -> bool:
+    return isinstance(key, str) and len(key) <= KEY and key.isascii() and key.isidentifier()
 
 
 def measured(tree, dtypes: set[str], most: int) -> int:
@@ -148,14 +161,15 @@ def measured(tree, dtypes: set[str], most: int) -> int:
         elif name == "complex" and "<c16" in dtypes:
             if type(inner) is not list or [type(x) for x in inner] != [float, float]:
                 raise Nonsense("a complex number of an unknown form")
+        elif name in ("argument", "again") and "<c16" in dtypes:
+            if type(inner) is not int or not 0 <= inner < NODES:
+                raise Nonsense("an array of an unknown form")
         elif name in ("list", "tuple") and type(inner) is list:
             waiting += [(part, depth + 1) for part in inner]
         elif name == "dict" and type(inner) is list:
             for item in inner:
-                if type(item) is not list or len(item) != 2 or type(item[0]) is not str:
+                if type(item) is not list or len(item) != 2 or not is_key(item[0]):
                     raise Nonsense("a dictionary of an unknown form")
-                if len(item[0]) > TEXT:
-                    raise Nonsense("a key that is too long")
                 waiting.append((item[1], depth + 1))
         else:
             raise Nonsense("a header of an unknown form")
@@ -179,10 +193,13 @@ def size_of(spec, dtypes: set[str]) -> int:
 
 
 class Unpacking:
-    """Trees to values, out of a payload. The tree has been `measured`."""
+    """Trees to values, out of a payload. A tree that came from the box has been `measured`."""
 
-    def __init__(self, payload: bytes | bytearray, caches=None):
-        self.payload, self.at, self.caches = payload, 0, caches
+    def __init__(
+        self, payload: bytes | bytearray, *, caches: dict | None = None, arguments: list | None = None
+    ):
+        self.payload, self.at, self.caches, self.arguments = payload, 0, caches, arguments or []
+        self.arrays: list = []
 
     def value(self, tree):
         if type(tree) is not dict:
@@ -194,11 +211,17 @@ class Unpacking:
             if array.size:
                 array[...] = np.ndarray(shape, dtype, self.payload, self.at)
             self.at += array.nbytes
+            self.arrays.append(array)
             return array[()] if name == "number" and not shape else array
         if name == "complex":
             return complex(*inner)
         if name == "cache":
             return self.caches[inner]
+        if name in ("argument", "again"):
+            there = self.arguments if name == "argument" else self.arrays
+            if inner >= len(there):
+                raise Nonsense("an array that is not there")
+            return there[inner]
         if name == "dict":
             return {key: self.value(part) for key, part in inner}
         parts = [self.value(part) for part in inner]

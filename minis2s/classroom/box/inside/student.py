@@ -56,7 +56,7 @@ class Student:
         for number in request["forget"]:
             self.caches.pop(number, None)
         try:
-            arguments = protocol.Unpacking(payload, self.caches).value(request["arguments"])
+            arguments = protocol.Unpacking(payload, caches=self.caches).value(request["arguments"])
             before = digest(list(self.caches.values())) if request["watch"] else None
             try:
                 function = getattr(self.module, request["function"])
@@ -67,13 +67,16 @@ class Student:
                 if not isinstance(value, tuple | list) or len(value) != 2:
                     return {"status": "unfit", "what": "no pair"}, b""
                 value, self.caches[request["keep"]] = value
-            packing = protocol.Packing()
+            if not request["watch"]:
+                packing = protocol.Packing()
+                return {"status": "ok", "value": packing.tree(value)}, packing.payload
+            given, changed = arrays_given(request["arguments"], arguments, payload)
+            packing = protocol.Packing({id(a): {"argument": n} for n, a in enumerate(given)})
             reply = {"status": "ok", "value": packing.tree(value)}
-            if request["watch"]:
-                changed = changed_arrays(request["arguments"], arguments, payload)
-                reply["changed"] = packing.tree(changed) if changed else None
-                made = {request["keep"]}
-                reply["stale"] = before != digest([c for n, c in self.caches.items() if n not in made])
+            packing.known = None
+            reply["changed"] = packing.tree(given) if changed else None
+            others = [cache for number, cache in self.caches.items() if number != request["keep"]]
+            reply["stale"] = before != digest(others)
             return reply, packing.payload
         except protocol.Unfit as error:
             return {"status": "unfit", "what": str(error)[:80]}, b""
@@ -114,8 +117,8 @@ def parameters(function) -> list | None:
     return rows
 
 
-def changed_arrays(tree, arguments, payload: bytearray) -> list | None:
-    """The arrays among the arguments, in their order, where the call changed one of them."""
+def arrays_given(tree, arguments, payload: bytearray) -> tuple[list, bool]:
+    """(the arrays among the arguments, in their order; whether the call changed one of them)."""
     arrays, now = [], []
 
     def visit(tree, value) -> None:
@@ -134,7 +137,7 @@ def changed_arrays(tree, arguments, payload: bytearray) -> list | None:
                 visit(part, x)
 
     visit(tree, arguments)
-    return arrays if b"".join(now) != payload else None
+    return arrays, b"".join(now) != payload
 
 
 def digest(thing, depth: int = 0) -> list[int]:
