@@ -175,6 +175,9 @@ print(f"loss {loss:.4f}; its slope in this direction: {slope:.6f}, measured {(up
 #
 # Two traps. $e^{1000}$ is inf, so scores of 1000 need care. And a score may be -inf: this token is forbidden,
 # its probability is 0. At least one score of each step is finite.
+#
+# Do not add a small number "to be safe" anywhere: with the largest score subtracted, the sum is at least 1, and
+# what you return is compared to twelve digits.
 
 # %% [markdown] lang="zh"
 # ## 3. Softmax
@@ -185,6 +188,8 @@ print(f"loss {loss:.4f}; its slope in this direction: {slope:.6f}, measured {(up
 #
 # 两个陷阱。$e^{1000}$ 等于 inf，所以 1000 这样的分数要小心处理。分数也可以是 -inf：
 # 这个词元是被禁止的，概率为 0。每一步至少有一个分数是有限的。
+#
+# 不要为了“保险”在任何地方加一个很小的数：减去最大的分数之后，和至少是 1；而你的结果要比较到十二位有效数字。
 
 
 # %% tags=["answer"] task="softmax" kind="masked_softmax"

@@ -433,7 +433,7 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
 # and others (2013). Using one table for input and output, *tying*, is from Press and Wolf (2017) and Inan and
 # others (2017); many large language models do it.
 #
-# ### Task `tied` (11 points)
+# ### Task `tied` (12 points)
 #
 # Write the pair. E is used in two places, so its gradient is a sum of two parts. A letter that is not seen in the
 # word gets only one of them.
@@ -457,7 +457,7 @@ for axes in ((7,), (1, 1), (2, 3, 2)):
 # 求和只对真实的（real）字母进行。一列中没有真实的字母时，平均为 0，分数就是 c。对上下文取平均的做法出自 Mikolov 等（2013）。
 # 输入与输出共用一张表，称为*绑定*（tying），出自 Press 和 Wolf（2017）以及 Inan 等（2017）；许多大型语言模型都这样做。
 #
-# ### 任务 `tied`（11 分）
+# ### 任务 `tied`（12 分）
 #
 # 写出这一对函数。E 用在两处，所以它的梯度是两部分之和。单词里看不到的字母只得到其中一部分。
 
@@ -615,6 +615,25 @@ expected[ids[0, 0]] += dscores[0] @ E
 for call in ("first", "second"):
     dE, _ = parts(tied_backward(dscores, cache), "dE dc", "tied_backward")
     same(dE, expected, f"dE of the {call} call")
+
+# %% tags=["hidden"] task="tied" check="quick: no forward pass for each number" points=1
+import numpy as np
+
+from minis2s.classroom.checks import fresh, parts, quick, same
+
+rng = fresh()
+E, c, ids, dscores = (
+    rng.standard_normal((500, 100)),
+    np.zeros(500),
+    rng.integers(0, 500, (20, 10)),
+    rng.standard_normal((10, 500)),
+)
+_, cache = quick(tied_forward, E, c, ids)
+dE, _ = parts(quick(tied_backward, dscores, cache), "dE dc", "tied_backward")
+share = np.zeros((10, 500))
+for t in range(20):
+    share[np.arange(10), ids[t]] += 1 / 20
+same(dE, share.T @ dscores @ E + dscores.T @ share @ E, "dE")
 
 # %% [markdown] lang="en" tags=["written"] task="embedding_written" points=4
 # ## 5. In your own words: `embedding_written` (4 points)

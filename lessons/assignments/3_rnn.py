@@ -437,8 +437,7 @@ def rnn_backward(dout, cache):
     dx, dWx, dWh, db = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(Wh[0])
     dh = np.zeros_like(states[0]) if dh_last is None else dh_last
     for t in reversed(range(len(x))):
-        if dhs is not None:
-            dh = dh + dhs[t]
+        dh = dh + (0 if dhs is None else dhs[t])
         # h = tanh(z), or handed on; where it was, dz is 0 whatever states[t + 1] holds
         dz = np.where(real[t], dh * (1 - states[t + 1] ** 2), 0)
         # z = x Wx + h_prev Wh + b

@@ -631,7 +631,7 @@ for T in (1, 3):
 # All else is as in section 2: names, shapes, the order r, u, n. Only now $b'_n$ stands outside of what r scales.
 # There is no mask here. Where the two forms differ in what they can do, is in lesson 5, section 5.
 #
-# ### Task `reset_before` (8 points)
+# ### Task `reset_before` (9 points)
 #
 # Write one step, forward and backward. The lines of the candidate change, and with them $dr$, $dh_{prev}$,
 # $dU_n$ and $db'_n$.
@@ -646,7 +646,7 @@ for T in (1, 3):
 # 其余的与第 2 节相同：名称、形状、顺序 r、u、n。只是现在 $b'_n$ 在 r 所缩放的部分之外。这里没有掩码。
 # 两种形式能做的事有什么不同，见第 5 课第 5 节。
 #
-# ### 任务 `reset_before`（8 分）
+# ### 任务 `reset_before`（9 分）
 #
 # 写出一步，前向和反向。候选值的那几行要改，随之改变的还有 $dr$、$dh_{prev}$、$dU_n$ 和 $db'_n$。
 
@@ -787,8 +787,24 @@ grads = parts(before_step_backward(dh, cache), "dx dh_prev dWx dWh dbx dbh", "be
 expected = functional.gru_step.backward(dh, functional.gru_step.forward(*given, None, False)[1])
 same(grads[5], expected[5], "dbh")
 
-# %% [markdown] lang="en" tags=["written"] task="gru_written" points=5
-# ## 5. In your own words: `gru_written` (5 points)
+# %% tags=["hidden"] task="reset_before" check="quick: no forward pass for each number" points=1
+from minis2s import functional
+from minis2s.classroom.checks import fresh, parts, quick, same
+
+rng = fresh()
+B, D, H = 2, 200, 200
+shapes = (B, D), (B, H), (D, 3 * H), (H, 3 * H), (3 * H,), (3 * H,)
+given = [0.05 * rng.standard_normal(shape) for shape in shapes]
+dout = rng.standard_normal((B, H))
+_, cache = quick(before_step_forward, *given)
+names = "dx dh_prev dWx dWh dbx dbh"
+grads = parts(quick(before_step_backward, dout, cache), names, "before_step_backward")
+expected = functional.gru_step.backward(dout, functional.gru_step.forward(*given, None, False)[1])
+for mine, theirs, name in zip(grads, expected, names.split()):
+    same(mine, theirs, name)
+
+# %% [markdown] lang="en" tags=["written"] task="gru_written" points=4
+# ## 5. In your own words: `gru_written` (4 points)
 #
 # 1. Of the four parts of $dh_{prev}$, which one keeps a gradient alive over a hundred steps? What does the bias of
 #    the update gate have to do with it?
@@ -799,8 +815,8 @@ same(grads[5], expected[5], "dbh")
 #
 # Two or three sentences each.
 
-# %% [markdown] lang="zh" tags=["written"] task="gru_written" points=5
-# ## 5. 用你自己的话：`gru_written`（5 分）
+# %% [markdown] lang="zh" tags=["written"] task="gru_written" points=4
+# ## 5. 用你自己的话：`gru_written`（4 分）
 #
 # 1. $dh_{prev}$ 的四个部分里，哪一部分能让梯度存活一百步？更新门的偏置与此有什么关系？
 # 2. 一位朋友把第 2 节那种形式的权重装进第 4 节的代码。所有形状都对得上。梯度检查说一切正确，模型写出来的却是胡言乱语。
@@ -812,7 +828,7 @@ same(grads[5], expected[5], "dbh")
 # %% [markdown] lang="en" tags=["model-answer"] task="gru_written"
 # 1. The direct one, $dh \cdot u$: it has no matrix and no derivative of tanh in it. Where u is near 1, it passes a step
 #    almost unchanged. A large bias $b_u + b'_u$ makes u near 1 from the start: with a bias of 4, u is about 0.98, and
-#    after 100 steps about 0.16 is left; with 0 it is $0.5^{100}$, which is nothing. (1 point each)
+#    after 100 steps about 0.16 is left; with 0 it is $0.5^{100}$, which is nothing. (1 point)
 # 2. A gradient check compares backward with the differences of **its own** forward. Both belong to the same other
 #    function, so the check is right. Only a test against known outputs finds it: one step of the original code, with
 #    the same weights and inputs, where r is not 1. (1 point each)
@@ -821,7 +837,7 @@ same(grads[5], expected[5], "dbh")
 
 # %% [markdown] lang="zh" tags=["model-answer"] task="gru_written"
 # 1. 直接的那一部分，$dh \cdot u$：其中没有矩阵，也没有 tanh 的导数。u 接近 1 时，它几乎原样通过一步。偏置 $b_u + b'_u$ 大，
-#    u 一开始就接近 1：偏置为 4 时 u 约为 0.98，100 步之后约剩 0.16；偏置为 0 时是 $0.5^{100}$，等于没有。（各 1 分）
+#    u 一开始就接近 1：偏置为 4 时 u 约为 0.98，100 步之后约剩 0.16；偏置为 0 时是 $0.5^{100}$，等于没有。（1 分）
 # 2. 梯度检查把反向与**它自己的**前向的差分作比较。两者同属另一个函数，所以检查没有错。只有与已知的输出比较才能发现：
 #    用相同的权重和输入，与原来的代码比较一步，其中 r 不为 1。（各 1 分）
 # 3. GRU：3H(D + H + 2) = 3 · 64 · 130 = 24,960。LSTM：4 · 64 · 129 = 33,024。LSTM 会计数：它的细胞状态没有界限，

@@ -47,6 +47,11 @@ def heading(text: str) -> str:
     return found[1].strip() if found else ""
 
 
+def identifier(name: str) -> str:
+    """The name of a check as a part of a function's name: letters of ASCII, digits and _."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
 def mistake(path: Path, line: int, what: str) -> UserError:
     return UserError(f"{path}, line {line}: {what}")
 
@@ -56,6 +61,8 @@ def cells_of(path: Path, text: str) -> list[Cell]:
     lines = text.split("\n")
     starts = [n for n, line in enumerate(lines) if line == "# %%" or line.startswith("# %% ")]
     cells = []
+    if not starts:
+        return cells
     for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
         options = lines[start].removeprefix("# %%").strip()
         kind = "text" if options.startswith("[markdown]") else "code"

@@ -20,6 +20,7 @@ from minis2s.classroom.source import Check
 
 TOLERANCE = 1e-12  # relative, float64: finite differences reach 4e-11
 QUICK = 3.0  # seconds: what takes a tenth of one, on a slow machine with much else to do
+TOO_SLOW = "too slow"  # the outcome of such a check
 KINDS = {"f": "floating-point numbers", "i": "integers", "u": "integers", "b": "True and False"}
 
 _seed: ContextVar[int | None] = ContextVar("seed", default=None)
@@ -214,7 +215,7 @@ def run_check(check: Check, functions: Mapping[str, Callable], seed: int) -> Out
     except Raised as error:
         return Outcome(error.outcome, error.reason)
     except TooSlow as error:
-        return Outcome("too slow", str(error))
+        return Outcome(TOO_SLOW, str(error))
     except Wrong as error:
         return Outcome("wrong", str(error))
     except AssertionError:
