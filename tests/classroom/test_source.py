@@ -13,6 +13,7 @@ from minis2s.classroom import source as module
 from minis2s.classroom.cells import solved, stub
 from minis2s.classroom.source import assignments, empty, read_assignment, secrets, solution
 from minis2s.errors import UserError
+from minis2s.gradcheck import assert_gradients
 
 ROOT = Path(__file__).parents[2]
 ALL = assignments()
@@ -52,7 +53,7 @@ def test_a_hole_raises_with_the_task_and_the_function(mini):
     for function in ("linear_forward", "linear_backward"):
         with pytest.raises(NotImplementedError, match=f"^linear: write {function}$"):
             names[function](None, None)
-    assert names["linear_forward"].__doc__.startswith("x (N, D)")
+    assert names["linear_forward"].__doc__.startswith("x (")
     exec(solution(mini), names)
     (answer,) = (cell for cell in mini.cells if cell.role == "answer")
     assert "SOLUTION" not in stub(answer) + solved(answer)
@@ -212,3 +213,12 @@ def test_no_line_is_too_long(name):
     """A wide sign counts as one, as in the lessons."""
     lines = ALL[name].read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if len(line) > 130 and not line.startswith("# $$")] == []
+
+
+@each_assignment
+def test_the_students_own_check_says_right_of_the_solution(name, capsys):
+    assignment, names = read_assignment(ALL[name]), {}
+    exec(solution(assignment), names)
+    for task in assignment.tasks:
+        if task.pair:
+            assert_gradients(tuple(names[function] for function in task.pair), kind=task.kind, fast=True)

@@ -10,7 +10,6 @@ import io
 import zipfile
 from pathlib import Path
 
-import minis2s
 from minis2s.classroom.source import Assignment
 
 SETUP = """\
@@ -51,7 +50,7 @@ def gradescope_zip(assignment: Assignment) -> bytes:
         "run_autograder": RUN.format(name=assignment.name).encode(),
         f"{assignment.name}.py": assignment.text.encode(),
     }
-    package = Path(minis2s.__file__).parent
+    package = Path(__file__).parents[2]
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
         if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "lesson_sources":
