@@ -966,13 +966,6 @@ right("all options, the target distribution in full", "cross_entropy", ce_smooth
 right("the sum of the tokens' losses", "cross_entropy", ce_smooth, ce_smooth_back, reduction="sum")
 
 
-def ce_mean(logits, targets, mask=None, smoothing=0.0):
-    return ce_smooth(logits, targets, mask, smoothing)
-
-
-right("smoothing, and the mean alone", "cross_entropy", ce_mean, ce_smooth_back)
-
-
 # == softmax =======================================================================================
 
 
