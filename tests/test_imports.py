@@ -19,6 +19,7 @@ LAYERS = {
     "errors": -1,  # below everything: whoever finds bad input raises it
     "backend": 0,
     "files": 0,
+    "forked": 0,
     "op": 1,
     "data": 1,
     "functional": 2,
@@ -30,7 +31,7 @@ LAYERS = {
     "schedules": 4,
     "decode": 4,
     "train": 5,
-    "classroom": 5,
+    "classroom": 6,  # diagnoses with gradcheck
     "plots": 5,
     "lessons": 5,
     "trace": 6,  # saves its tapes as train saves checkpoints

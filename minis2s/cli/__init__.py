@@ -1,6 +1,6 @@
 """The command line: `minis2s COMMAND ...`, one file for each command beside this one.
 
-A command's file has `add_arguments(parser)` and `run(args) -> exit code`. Only the file of the
+A command's file has `add_arguments(parser)` and `run(args) -> exit code`, or COMMANDS of its own. Only the file of the
 command that was asked for is imported, and with it NumPy: the threads of NumPy's matrix products
 must be chosen before NumPy is loaded, and `--help` should not take a second.
 
@@ -68,6 +68,12 @@ def _lessons() -> ModuleType:
     return lessons
 
 
+def _classroom() -> ModuleType:
+    from minis2s.cli import classroom
+
+    return classroom
+
+
 class Command(NamedTuple):
     help: str
     load: Callable[[], ModuleType]
@@ -81,6 +87,7 @@ COMMANDS = {
     "gradcheck": Command("check hand-written backward passes; say where and why they are wrong", _gradcheck),
     "mutate": Command("plant known bugs and see whether a check notices them", _mutate),
     "lessons": Command("write the lessons into a folder, as notebooks in English and Chinese", _lessons),
+    "class": Command("for teachers: make assignments and bug hunts, grade them, see what a class got wrong", _classroom),
 }
 
 
@@ -164,9 +171,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"minis2s {__version__}")
+    return into_commands(parser, COMMANDS, argv, common)
+
+
+def into_commands(
+    parser: Parser, commands: dict[str, Command], argv: list[str], common: Parser
+) -> argparse.Namespace:
+    """Read the rest of the command line with the command that it names; one of a group names another one."""
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), None)
-    for name, command in COMMANDS.items():
+    for name, command in commands.items():
         sub = parsers.add_parser(
             name,
             help=command.help,
@@ -178,8 +192,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
             if AS_IT_IS not in argv:
                 configure_blas()
             module = command.load()
-            module.add_arguments(sub)
             argv.remove(asked)
+            if hasattr(module, "COMMANDS"):
+                return into_commands(sub, module.COMMANDS, argv, common)
+            module.add_arguments(sub)
             sub.check_options(argv)
             # "intermixed" takes texts before and after options
             return argparse.Namespace(run=module.run, **vars(sub.parse_intermixed_args(argv)))

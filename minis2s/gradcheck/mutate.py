@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 
 from minis2s.errors import UserError
+from minis2s.forked import run_forked
 from minis2s.functional import OPS
 from minis2s.gradcheck.check import gradcheck
-from minis2s.gradcheck.mutants.forked import run_forked
 from minis2s.gradcheck.mutants.mutant import Mutant, mutated_op, planted, target_function
 from minis2s.gradcheck.mutants.observed import observed
 from minis2s.gradcheck.mutants.pytest_runs import mutate_tests

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from minis2s.errors import UserError
-from minis2s.gradcheck.mutants.forked import run_forked
+from minis2s.forked import run_forked
 from minis2s.gradcheck.mutants.mutant import Mutant, planted
 from minis2s.gradcheck.mutants.score import Progress, Result, Score, judged
 

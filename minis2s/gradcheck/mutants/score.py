@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from minis2s.gradcheck.mutants.forked import Ended
+from minis2s.forked import Ended
 from minis2s.gradcheck.mutants.mutant import Mutant
 from minis2s.gradcheck.mutants.situations import WEAKNESSES, hidden_by, shows, situations
 

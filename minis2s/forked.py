@@ -45,7 +45,7 @@ def run_forked(jobs: Sequence[Job], workers: int, limits: Sequence[float]) -> It
     Raises UserError on a system that cannot fork.
     """
     if not hasattr(os, "fork"):
-        raise UserError("planting bugs needs a system that can fork processes: Linux or macOS")
+        raise UserError("this needs a system that can fork processes: Linux or macOS")
     running: dict[int, Child] = {}
     waiting = list(reversed(range(len(jobs))))
     with TemporaryDirectory() as folder:

@@ -1,0 +1,155 @@
+"""Marks: every check of an assignment is run against the functions in a box.
+
+A check that passes gives its points, unless a function that it calls turns out to differentiate without calculus:
+what it does on a large input tells (pace.py). Of what is wrong then, the checker says where and why (diagnosis.py).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from minis2s.classroom.box import Box, Boxed, Layers, Missing, Nonsense, Raised, Remote, TimedOut
+from minis2s.classroom.checks import Outcome, new_seed, run_check
+from minis2s.classroom.diagnosis import SECONDS, diagnosis
+from minis2s.classroom.extract import Source
+from minis2s.classroom.pace import fault, suits
+from minis2s.classroom.results import RIGHT
+from minis2s.classroom.source import Assignment, Task, solution
+from minis2s.errors import UserError
+from minis2s.gradcheck.problem import Misbehaved
+
+SHORT = 1.0  # seconds for a call, once one has taken longer than its time
+CALLS = 12  # as many times the seconds of a call for all calls together
+TOO_SLOW = "too slow"
+# what the checker can say more of: numbers and shapes, and how they come about
+TELLING = ("wrong", Raised.outcome, Nonsense.outcome)
+
+
+class Steady:
+    """A function in a box; what it raises is told with the student's own lines.
+
+    Once a call has run out of its time, the later ones have less: who waits for many should not wait long.
+    """
+
+    def __init__(self, remote: Remote, source: Source):
+        self.remote, self.source = remote, source
+        self.__name__ = remote.__name__
+        self.called = False
+        if hasattr(remote, "__signature__"):
+            self.__signature__ = remote.__signature__
+
+    @property
+    def seconds(self) -> float:
+        """Of the last call."""
+        return self.remote.seconds
+
+    def __call__(self, *arguments, **named):
+        self.called = True
+        try:
+            return self.remote(*arguments, **named)
+        except TimedOut:
+            self.remote.box.seconds = min(self.remote.box.seconds, SHORT)
+            raise
+        except Raised as error:
+            at = f" at {self.source.place(error.line)}" if error.line else ""
+            raise Raised(f"{self.__name__} raised {error.kind}{at}", error.kind, error.line) from None
+
+
+def marked(
+    source: Source, assignment: Assignment, layers: Layers, hint: int, seconds: float, notes: list[str]
+) -> list[dict]:
+    """What came of every task; `notes` get what was seen while the program was loaded."""
+    names = [name for task in assignment.tasks for name in task.functions]
+    with Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box:
+        functions, unloaded = loaded(box, source, names, notes)
+        right = solution(assignment)
+        tasks = [checked(task, functions, unloaded, right) for task in assignment.tasks]
+        for task, result in zip(assignment.tasks, tasks, strict=True):
+            if worth_a_diagnosis(task, result):
+                box.left = max(box.left, SECONDS)
+                result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
+    return tasks
+
+
+def loaded(
+    box: Box, source: Source, names: list[str], notes: list[str]
+) -> tuple[dict[str, Steady], Outcome | None]:
+    """(the functions that are there, None), or (nothing, what is to be said of every check)."""
+    try:
+        failed = box.load()["failed"]
+        functions = {}
+        for name in names:
+            try:
+                functions[name] = Steady(box.function(name), source)
+            except Missing:
+                continue  # a check that needs it says so
+    except Boxed as error:
+        return {}, Outcome(error.outcome, f"the program as a whole: {error.reason}")
+    notes += [f"{source.place(line)} raised {kind} when the program was loaded" for line, kind in failed]
+    return functions, None
+
+
+def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | None, solution: str) -> dict:
+    """What came of a task: every check is run once, with a seed of its own. solution: the teacher's program."""
+    checks, calls = [], []
+    for check in task.checks:
+        for function in functions.values():
+            function.called = False
+        seed = new_seed()
+        outcome = unloaded or run_check(check, functions, seed)
+        calls.append([name for name, function in functions.items() if function.called])
+        checks.append(
+            {
+                "check": check.name,
+                "public": check.public,
+                "points": check.points,
+                "score": check.points if outcome.right else 0,
+                "outcome": outcome.outcome,
+                "reason": outcome.reason,
+                "seed": seed,
+            }
+        )
+    withdraw(task, functions, checks, calls, solution)
+    points, score = (total(check[of] for check in checks) for of in ("points", "score"))
+    return {"task": task.name, "score": score, "points": points, "checks": checks, "diagnosis": None}
+
+
+def withdraw(
+    task: Task, functions: Mapping[str, Steady], checks: list[dict], calls: list[list[str]], solution: str
+) -> None:
+    """Take back the points of the checks that call a function which differentiates without calculus."""
+    found = None
+    for check, called in zip(checks, calls, strict=True):
+        if check["outcome"] == TOO_SLOW and called:  # the check asked for it itself
+            found = called[-1], check["reason"]
+    right = {name for check, called in zip(checks, calls, strict=True) if check["score"] for name in called}
+    paired = task.pair is not None and right >= set(task.pair)
+    if found is None and paired and suits(solution, task.pair, task.kind):
+        found = fault_on_a_large_input(task, functions)
+    if found is None:
+        return
+    for check, called in zip(checks, calls, strict=True):
+        if check["outcome"] == RIGHT and found[0] in called:
+            check |= {"score": 0, "outcome": TOO_SLOW, "reason": found[1]}
+
+
+def fault_on_a_large_input(task: Task, functions: Mapping[str, Callable]) -> tuple[str, str] | None:
+    """(function, what is wrong with it there); None where nothing is."""
+    pair = [functions[name] for name in task.pair]
+    for function in pair:
+        function.called = False
+    try:
+        return fault(pair, task.kind)
+    except UserError:
+        return None  # it takes other arguments than its kind, so the inputs cannot be made
+    except (Boxed, Misbehaved) as error:
+        last = [function.__name__ for function in pair if function.called][-1:] or [pair[0].__name__]
+        return last[0], f"on a large input {getattr(error, 'reason', error)}"
+
+
+def worth_a_diagnosis(task: Task, result: dict) -> bool:
+    """Is something wrong with a pair that gives answers?"""
+    return task.pair is not None and any(check["outcome"] in TELLING for check in result["checks"])
+
+
+def total(points: Iterable[float]) -> float:
+    """Their sum, where 0.1 and 0.2 are 0.3."""
+    return round(sum(points), 6)

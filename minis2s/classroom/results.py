@@ -1,0 +1,140 @@
+"""What a grading leaves in its folder: a JSON file for each student, and what is made from it.
+
+DIR/results/STUDENT.json is the record; grades.csv (for an LMS), gradescope/STUDENT.json, feedback/STUDENT.html and
+sources/STUDENT.py (the program as it was graded) are written from it. Every file is whole or not there.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from minis2s.classroom.feedback import page_of
+from minis2s.errors import UserError
+from minis2s.files import make_folder, read_json, write_json, write_text
+
+GRADED, REFUSED = "graded", "refused"
+RIGHT = "right"
+FOLDERS = ("results", "gradescope", "feedback", "sources")
+FORMULA = ("=", "+", "-", "@", "|", "%", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+           "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+REVIEW = "review: "  # begins a note that is for the teacher alone
+
+
+def make_folders(out: Path) -> None:
+    """The folders of a grading. Raises UserError when they cannot be made."""
+    for name in FOLDERS:
+        make_folder(out / name)
+
+
+def path_of(out: Path, key: str) -> Path:
+    return out / "results" / f"{key}.json"
+
+
+def earlier(out: Path, key: str) -> dict | None:
+    """The result of an earlier grading; None where there is none, or it cannot be read any more."""
+    path = path_of(out, key)
+    if not path.is_file():
+        return None
+    try:
+        found = read_json(path)
+    except UserError:
+        return None  # not ours, or damaged: it is graded again
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in ("history", "tasks"))
+    return found if whole else None
+
+
+def is_done(result: dict | None, wanted: dict) -> bool:
+    """Whether an earlier result is what a new grading would give: of the same program, assignment and settings."""
+    names = ("source_sha256", "assignment_sha256", "hint", "official", "versions")
+    return result is not None and all(result.get(name) == wanted[name] for name in names)
+
+
+def with_history(result: dict, before: dict | None) -> dict:
+    """The result with those of the same student's other programs before it."""
+    if before is None:
+        return result | {"history": []}
+    past = [entry for entry in before["history"] if isinstance(entry, dict)]
+    if before.get("source_sha256") != result["source_sha256"]:
+        checks = {f"{t['task']}/{c['check']}": c["outcome"] for t in before["tasks"] for c in t["checks"]}
+        past.append({name: before.get(name) for name in ("finished", "score", "hint")} | {"checks": checks})
+    return result | {"history": past}
+
+
+def save(out: Path, result: dict, source: str, title: dict[str, str]) -> None:
+    """Write all files of one student, the record last: where it is, the others are. Raises UserError.
+
+    source: the program that was graded, "" where there was none. title: of the assignment, by language.
+    """
+    key = result["key"]
+    write_text(out / "sources" / f"{key}.py", source)
+    write_json(out / "gradescope" / f"{key}.json", gradescope(result))
+    write_text(out / "feedback" / f"{key}.html", page_of(result, title))
+    write_json(path_of(out, key), result)
+
+
+def all_results(out: Path) -> list[dict]:
+    """Every result in the folder, by student. Raises UserError for one that cannot be read."""
+    results = [read_json(path) for path in sorted((out / "results").glob("*.json"))]
+    return sorted((r for r in results if isinstance(r, dict) and "student" in r), key=lambda r: str(r["student"]))
+
+
+# -- the table -----------------------------------------------------------------------------------------------
+
+
+def grades(results: Iterable[dict]) -> str:
+    """The table for an LMS: a line for each student, as CSV."""
+    results = list(results)
+    tasks = dict.fromkeys(task["task"] for result in results for task in result["tasks"])
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\r\n")
+    table.writerow(["student", "score", "points", "percent", *tasks, "status", "reason", "file", "finished"])
+    for result in results:
+        scores = {task["task"]: task["score"] for task in result["tasks"]}
+        percent = round(100 * result["score"] / result["points"], 1) if result["points"] else 0
+        row = [
+            result["student"], result["score"], result["points"], percent, *(scores.get(task, 0) for task in tasks),
+            result["status"], result["reason"], result["file"], result["finished"],
+        ]  # fmt: skip
+        table.writerow([guarded(value) for value in row])
+    return written.getvalue()
+
+
+def guarded(value: Any) -> str:
+    """A cell of a table that no spreadsheet takes for a formula, on one line."""
+    if value is None or isinstance(value, int | float):
+        return "" if value is None else f"{value:g}"
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return "'" + text if text.lstrip().startswith(FORMULA) else text
+
+
+# -- Gradescope ----------------------------------------------------------------------------------------------
+
+
+def gradescope(result: dict) -> dict:
+    """The results.json of Gradescope. It has no times: how long a hidden check takes may tell what is in it."""
+    tests = [
+        {
+            "name": f"{task['task']}: {check['check']}",
+            "score": check["score"],
+            "max_score": check["points"],
+            "status": "passed" if check["outcome"] == RIGHT else "failed",
+            "visibility": "visible" if check["public"] else "after_published",
+            "output": check["reason"],
+            "output_format": "text",
+        }
+        for task in result["tasks"]
+        for check in task["checks"]
+    ]
+    said = [result["reason"], *(note for note in result["notes"] if not note.startswith(REVIEW))]
+    for task in result["tasks"]:
+        if task["diagnosis"]:
+            said += [f"{task['task']}: {hint}" for hint in task["diagnosis"]["hints"]]
+    return {
+        "score": result["score"],
+        "output": "\n".join(filter(None, said)),
+        "output_format": "text",
+        "visibility": "visible",
+        "tests": tests,
+    }
