@@ -267,8 +267,8 @@ rng = fresh()
 B, D, H = (int(n) for n in rng.integers(2, 7, 3))
 shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
-out, _ = lstm_step_forward(*given)
 expected, _ = functional.lstm_step.forward(*given)
+out, _ = lstm_step_forward(*given)
 for mine, theirs, name in zip(parts(out, "h c", "lstm_step_forward"), expected, ("h", "c")):
     same(mine, theirs, name)
 
@@ -283,8 +283,8 @@ B, D, H = (int(n) for n in rng.integers(3, 7, 3))
 shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 mask = np.arange(B) != rng.integers(B)  # one row is over
-out, _ = lstm_step_forward(*given, mask)
 expected, _ = functional.lstm_step.forward(*given, mask)
+out, _ = lstm_step_forward(*given, mask)
 for mine, theirs, name in zip(parts(out, "h c", "lstm_step_forward"), expected, ("h", "c")):
     same(mine, theirs, f"{name} with a mask")
 
@@ -297,10 +297,10 @@ B, D, H = (int(n) for n in rng.integers(2, 7, 3))
 shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
 _, cache = lstm_step_forward(*given)
 names = "dx dh_prev dc_prev dWx dWh db"
 grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
-expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
 for n in (0, 1, 2):
     same(grads[n], expected[n], names.split()[n])
 
@@ -313,12 +313,13 @@ B, D, H = (int(n) for n in rng.integers(2, 7, 3))
 shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
 _, cache = lstm_step_forward(*given)
 names = "dx dh_prev dc_prev dWx dWh db"
-grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
-expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
-for n in (3, 4, 5):
-    same(grads[n], expected[n], names.split()[n])
+for call in ("", " at the second call: is the cache still as it was?"):
+    grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
+    for n in (3, 4, 5):
+        same(grads[n], expected[n], names.split()[n] + call)
 
 # %% tags=["hidden"] task="lstm_step" check="gradients with a mask" points=2
 import numpy as np
@@ -332,10 +333,10 @@ shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 mask = np.arange(B) != rng.integers(B)
 dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given, mask)[1])
 _, cache = lstm_step_forward(*given, mask)
 names = "dx dh_prev dc_prev dWx dWh db"
 grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
-expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given, mask)[1])
 for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
@@ -349,9 +350,9 @@ shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 names = "dx dh_prev dc_prev dWx dWh db"
 for dout in ((rng.standard_normal((B, H)), None), (None, rng.standard_normal((B, H)))):
+    expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
     _, cache = lstm_step_forward(*given)
     grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
-    expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*given)[1])
     missing = "dh" if dout[0] is None else "dc"
     for mine, theirs, name in zip(grads, expected, names.split()):
         same(mine, theirs, f"{name} where {missing} is None")
@@ -471,8 +472,8 @@ rng = fresh()
 T, B, D, H = (int(n) for n in rng.integers(2, 7, 4))
 shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
-out, _ = lstm_forward(*given)
 expected, _ = functional.lstm.forward(*given)
+out, _ = lstm_forward(*given)
 names = "hs h_last c_last"
 for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names.split()):
     same(mine, theirs, name)
@@ -490,8 +491,8 @@ given = [rng.standard_normal(shape) for shape in shapes]
 lengths = rng.integers(1, T + 1, B)
 lengths[:2] = T, T - 1
 mask = np.arange(T)[:, None] < lengths
-out, _ = lstm_forward(*given, mask)
 expected, _ = functional.lstm.forward(*given, mask)
+out, _ = lstm_forward(*given, mask)
 names = "hs h_last c_last"
 for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
@@ -505,10 +506,10 @@ T, B, D, H = (int(n) for n in rng.integers(3, 7, 4))
 shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
 given = [rng.standard_normal(shape) for shape in shapes]
 dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
 _, cache = lstm_forward(*given)
 names = "dx dh0 dc0 dWx dWh db"
 grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
 for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, name)
 
@@ -526,10 +527,10 @@ lengths = rng.integers(1, T + 1, B)
 lengths[:2] = T, T - 1
 mask = np.arange(T)[:, None] < lengths
 dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+expected = functional.lstm.backward(dout, functional.lstm.forward(*given, mask)[1])
 _, cache = lstm_forward(*given, mask)
 names = "dx dh0 dc0 dWx dWh db"
 grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-expected = functional.lstm.backward(dout, functional.lstm.forward(*given, mask)[1])
 for mine, theirs, name in zip(grads, expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
@@ -548,12 +549,13 @@ lengths[:2] = T, T - 2
 mask = np.arange(T)[:, None] < lengths
 dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
 other = np.where(mask[:, :, None], x, 1e6 * rng.standard_normal(x.shape))
+expected, theirs = functional.lstm.forward(x, *given, mask)
+gradients = functional.lstm.backward(dout, theirs)
 out, cache = lstm_forward(other, *given, mask)
 names = "dx dh0 dc0 dWx dWh db"
 grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-expected, theirs = functional.lstm.forward(x, *given, mask)
 same(out[0], expected[0], "hs with other letters behind the end")
-for mine, right, name in zip(grads, functional.lstm.backward(dout, theirs), names.split()):
+for mine, right, name in zip(grads, gradients, names.split()):
     same(mine, right, f"{name} with other letters behind the end")
 
 # %% tags=["hidden"] task="lstm" check="parts of dout are None" points=1
@@ -568,9 +570,9 @@ full = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H))
 names = "dx dh0 dc0 dWx dWh db"
 for kept in range(3):
     dout = tuple(d if n == kept else None for n, d in enumerate(full))
+    expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
     _, cache = lstm_forward(*given)
     grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-    expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
     for mine, theirs, name in zip(grads, expected, names.split()):
         same(mine, theirs, f"{name} where {('only dhs', 'only dh_last', 'only dc_last')[kept]} is given")
 

@@ -851,7 +851,7 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory")
 same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of the second call")
 
 # %% [markdown] lang="en" tags=["written"] task="attention_written" points=4
-# ## Question
+# ## Question: `attention_written` (4 points)
 #
 # Look at your line for the scores' gradient, $de_s = w_s (dw_s - \sum_r w_r \, dw_r)$.
 #
@@ -862,7 +862,7 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of th
 #    initial weights? Give a reason for each. (2 points)
 
 # %% [markdown] lang="zh" tags=["written"] task="attention_written" points=4
-# ## 问答题
+# ## 问答题：`attention_written`（4 分）
 #
 # 看你写的分数的梯度那一行：$de_s = w_s (dw_s - \sum_r w_r \, dw_r)$。
 #

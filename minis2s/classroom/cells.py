@@ -56,6 +56,8 @@ def cells_of(path: Path, text: str) -> list[Cell]:
     lines = text.split("\n")
     starts = [n for n, line in enumerate(lines) if line == "# %%" or line.startswith("# %% ")]
     cells = []
+    if not starts:
+        return cells
     for number, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
         options = lines[start].removeprefix("# %%").strip()
         kind = "text" if options.startswith("[markdown]") else "code"

@@ -74,7 +74,9 @@ def fault(pair: Sequence, kind_name: str, seconds: float = QUICK) -> tuple[str, 
     """
     kind, rng = KINDS[kind_name], np.random.default_rng()
     forward, backward = (timed(function, seconds) for function in pair)
-    problem = pair_problem(Pair(kind_name, forward, backward, kind, Form(kind.gates, {})), values_of(kind, rng))
+    problem = pair_problem(
+        Pair(kind_name, forward, backward, kind, Form(kind.gates, {})), values_of(kind, rng)
+    )
     if problem is None:
         return None
     try:
@@ -87,13 +89,17 @@ def fault(pair: Sequence, kind_name: str, seconds: float = QUICK) -> tuple[str, 
     ahead, back = (
         sum(
             np.vdot(dout, out)
-            for dout, out in zip(douts, problem.forward(moved(problem.blocks, direction, sign * EPS))[0], strict=True)
+            for dout, out in zip(
+                douts, problem.forward(moved(problem.blocks, direction, sign * EPS))[0], strict=True
+            )
         )
         for sign in (1, -1)
     )
     numeric = (ahead - back) / (2 * EPS)
     given = [np.asarray(gradients.get(name)) for name in direction]
-    if all(g.shape == d.shape and g.dtype.kind == "f" for g, d in zip(given, direction.values(), strict=True)):
+    if all(
+        g.shape == d.shape and g.dtype.kind == "f" for g, d in zip(given, direction.values(), strict=True)
+    ):
         analytic = sum(np.vdot(g, d) for g, d in zip(given, direction.values(), strict=True))
         if abs(analytic - numeric) <= TOLERANCE * np.sqrt(sum(np.vdot(g, g) for g in given)):
             return None

@@ -161,7 +161,7 @@ def program(assignment: Assignment, answer) -> str:
 def secrets(assignment: Assignment) -> list[str]:
     """The lines that no student may see, stripped: of solutions, hidden checks and model answers.
 
-    Lines that stand in what every student is given as well are no secret, nor are those without a letter.
+    What stands in a line that every student is given is no secret, nor is a line without a letter.
     """
     secret, open_ = set(), set()
     for cell in assignment.cells:
@@ -174,4 +174,5 @@ def secrets(assignment: Assignment) -> list[str]:
             open_.update(line.strip() for line in stub(cell).split("\n"))
         else:
             open_.update(lines)
-    return sorted(line for line in secret - open_ if re.search(r"\w", line))
+    given = "\n".join(open_)
+    return sorted(line for line in secret if re.search(r"\w", line) and line not in given)

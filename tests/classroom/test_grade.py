@@ -107,7 +107,10 @@ def test_an_error_is_told_with_the_students_own_line_and_nothing_of_its_text(mar
     text = answer.replace("dx = dy @ W.T", "raise ValueError('secret')")
     line = next(n for n, row in enumerate(text.split("\n"), 1) if "secret" in row)
     result = marked(notebook("import numpy as np", text))
-    assert result["tasks"][0]["checks"][1]["reason"] == f"linear_backward raised ValueError at cell 2, line {line}"
+    assert (
+        result["tasks"][0]["checks"][1]["reason"]
+        == f"linear_backward raised ValueError at cell 2, line {line}"
+    )
     assert f"at cell 2, line {line}" in result["tasks"][0]["diagnosis"]["text"]
     assert "secret" not in json.dumps(result)
 
@@ -118,7 +121,9 @@ def test_a_program_that_cannot_be_loaded_is_told_so(marked, answer):
     result = marked("import nonesuch\n" + answer.replace("y = x @ W", "y = nonesuch.times(x, W)"))
     assert result["notes"][-1] == "line 1 raised ModuleNotFoundError when the program was loaded"
     assert outcomes(result) == ["raised", "raised"]
-    result = marked("size = 0\nwhile size < 1:\n    size += 0\n" + answer.replace("y = x @ W", "y = x @ W + size"))
+    result = marked(
+        "size = 0\nwhile size < 1:\n    size += 0\n" + answer.replace("y = x @ W", "y = x @ W + size")
+    )
     assert outcomes(result) == ["timeout", "timeout"] and result["tasks"][0]["diagnosis"] is None
 
 
@@ -160,7 +165,13 @@ def test_a_class_is_graded_once_and_again_only_where_something_changed(classroom
         ("ann", "graded", 4), ("bob", "graded", 1), ("cat", "refused", 0), ("dan", "graded", 4),
     ]  # fmt: skip
     before = everything(out)
-    assert {name.split("/")[0] for name in before} == {"results", "gradescope", "feedback", "sources", "grades.csv"}
+    assert {name.split("/")[0] for name in before} == {
+        "results",
+        "gradescope",
+        "feedback",
+        "sources",
+        "grades.csv",
+    }
     assert len(before) == 4 * 4 + 1
 
     second = grade_class(classroom, source, out)

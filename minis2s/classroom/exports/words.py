@@ -6,7 +6,7 @@ WORDS = {
         "right": "right",
         "diagnosis": "where is it wrong, and why? hint=1 says where, 2 what kind of mistake, 3 the formula",
         "in_tests": "checks that you see: {checks} (in test_{name}.py; run pytest)",
-        "hidden": "hidden check: {check} ({points} points)",
+        "hidden": "hidden check: {check} (points: {points})",
         "points": "{points} points",
         "train": "trains a model with your functions: python {name}.py",
         "readme": """# {title}

@@ -1,5 +1,6 @@
 """Wrong answers to assignment 2: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% linear: the bias is forgotten
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -16,6 +17,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: fails without a bias
 def linear_forward(x, W, b=None):
@@ -34,6 +36,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: dx with W and not its transpose where both fit
 def linear_forward(x, W, b=None):
@@ -54,6 +57,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: W reshaped, not transposed
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -72,6 +76,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: dW of the last step only
 def linear_forward(x, W, b=None):
@@ -92,6 +97,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: dW is a mean over the rows
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -110,6 +116,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows / len(rows)
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: the rows of dW are mixed
 def linear_forward(x, W, b=None):
@@ -130,6 +137,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: dW does not use what comes from above
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -148,6 +156,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ np.ones_like(drows)
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: db is a mean over the rows
 def linear_forward(x, W, b=None):
@@ -168,6 +177,7 @@ def linear_backward(dout, cache):
     db = drows.mean(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: db is summed over the first axis only
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -187,6 +197,7 @@ def linear_backward(dout, cache):
     db = dout.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: db where there is no bias
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -205,6 +216,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0)
     return dx, dW, db
+
 
 # %% linear: only for three axes
 def linear_forward(x, W, b=None):
@@ -226,6 +238,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: dx and dW exchanged
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -244,6 +257,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dW, dx, db
+
 
 # %% linear: no db
 def linear_forward(x, W, b=None):
@@ -264,6 +278,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW
 
+
 # %% linear: dx has rows, not the axes of x
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -282,6 +297,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: its cache is changed
 def linear_forward(x, W, b=None):
@@ -303,6 +319,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% embedding: added by index: of repeated ids one gradient is left
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -315,6 +332,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     dW[ids] += dout
     return dW
+
 
 # %% embedding: assigned: of repeated ids the last gradient is left
 def embedding_forward(W, ids):
@@ -329,6 +347,7 @@ def embedding_backward(dout, cache):
     dW[ids] = dout
     return dW
 
+
 # %% embedding: repeated ids receive a mean
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -341,6 +360,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW / np.maximum(np.bincount(ids.reshape(-1), minlength=shape[0]), 1)[:, None]
+
 
 # %% embedding: ids flattened word by word
 def embedding_forward(W, ids):
@@ -355,6 +375,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.T.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
+
 # %% embedding: the next row is taken
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -367,6 +388,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
+
 
 # %% embedding: rows of other letters get a gradient
 def embedding_forward(W, ids):
@@ -381,6 +403,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
+
 # %% embedding: the table has as many rows as there are ids
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -393,6 +416,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
+
 
 # %% embedding: only for ids of two axes
 def embedding_forward(W, ids):
@@ -409,6 +433,7 @@ def embedding_backward(dout, cache):
             dW[ids[t, b]] += dout[t, b]
     return dW
 
+
 # %% embedding: a gradient of ones
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -421,6 +446,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), 1.0)
     return dW
+
 
 # %% embedding: integers
 def embedding_forward(W, ids):
@@ -435,6 +461,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]).astype(int))
     return dW
 
+
 # %% embedding: each letter counts once in a column
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -447,6 +474,7 @@ def embedding_backward(dout, cache):
     for row, d in zip(ids, dout, strict=True):
         dW[row] += d
     return dW
+
 
 # %% tied: the table as input receives no gradient
 def tied_forward(E, c, ids, mask=None):
@@ -468,6 +496,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     return dE, dc
 
+
 # %% tied: the table as output receives no gradient
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -488,6 +517,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: the second part replaces the first
 def tied_forward(E, c, ids, mask=None):
@@ -511,6 +541,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: added by index: of repeated letters one gradient is left
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -531,6 +562,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     dE[ids] += drows
     return dE, dc
+
 
 # %% tied: a sum, not a mean
 def tied_forward(E, c, ids, mask=None):
@@ -553,6 +585,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: padding counts in the mean
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -573,6 +606,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: the mask is ignored
 def tied_forward(E, c, ids, mask=None):
@@ -595,6 +629,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: nan where nothing is seen
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -615,6 +650,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: one count for all words
 def tied_forward(E, c, ids, mask=None):
@@ -637,6 +673,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: the gradient of the mean is not divided
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -657,6 +694,7 @@ def tied_backward(dscores, cache):
     drows = (share > 0)[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: padding receives a gradient
 def tied_forward(E, c, ids, mask=None):
@@ -679,6 +717,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: no bias
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -700,6 +739,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: dc is a mean over the words
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -720,6 +760,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: dE and dc exchanged
 def tied_forward(E, c, ids, mask=None):
