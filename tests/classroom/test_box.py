@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import minis2s.classroom.box as package
-from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap
+from minis2s.classroom.box import RLIMITS, Box, Boxed, Layers, bubblewrap, places
 from minis2s.classroom.box.inside import landlock, linux, namespaces, protocol, seccomp
 from minis2s.classroom.box.inside.descendants import children
 from minis2s.classroom.box.process import Starter
@@ -145,6 +145,7 @@ def box():
 @pytest.fixture(scope="module")
 def bare():
     with Box(SOURCE, NAMES, layers=RLIMITS) as box:
+        box.load()
         yield box
 
 
@@ -262,6 +263,40 @@ def test_frames_are_measured_before_they_are_read():
             protocol.parsed(text)
 
 
+FORGER = """
+import os
+from inside import protocol, student
+def send(fd, header, data=b""):
+    frame = protocol.frame({more}, data)
+    os.write(fd, frame * (2 if header["status"] == "ok" and {twice} else 1))
+student.send = send
+def f_forward(x): return x, None
+def f_backward(dout, cache): return dout
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "twice"),
+    [
+        ('{**header, "id": "0" * 16}', False),
+        ('{k: v for k, v in header.items() if k != "id"}', False),
+        ("header", True),
+    ],
+)
+def test_an_answer_that_was_not_asked_for_is_nonsense(more, twice, bare):
+    box = Box(
+        FORGER.replace("{more}", more).replace("{twice}", str(twice)),
+        ["f_forward", "f_backward"],
+        layers=RLIMITS,
+    )
+    box.starter = bare.starter
+    with pytest.raises(Boxed, match="an answer that nobody had asked for") as caught:
+        forward, _ = box.pair("f")
+        for _ in range(2):
+            forward(np.ones(2))
+    assert caught.value.outcome == "nonsense"
+
+
 # -- calls and caches
 
 
@@ -364,6 +399,7 @@ def test_calls_from_many_threads(box):
         ("f = 3", "missing", "there is no function f"),
         ("def f(x:\n    pass", "not loaded", "it is no Python that can be read (line 1)"),
         ("def f(x): return 1\0", "not loaded", "it is no Python that can be read"),
+        ("def f(x): return 1  # \ud800", "not loaded", "it holds half a character"),
     ],
 )  # fmt: skip
 def test_a_failure_is_one_word_and_one_sentence(source, outcome, reason, small, bare):
@@ -509,6 +545,19 @@ def test_a_layer_that_is_not_there_is_no_box(monkeypatch):
         seccomp.restrict()
     with pytest.raises(OSError):
         namespaces.enter()
+
+
+def test_other_packages_beside_the_standard_library_are_not_seen(monkeypatch, tmp_path):
+    home = tmp_path / "python3.11"
+    for name in ("json", "site-packages"):
+        (home / name).mkdir(parents=True)
+    monkeypatch.setattr(places, "standard_library", lambda: [str(home)])
+    readable = places.readable(tmp_path / "lib")
+    assert str(home / "json") in readable and str(home) not in readable
+    assert not [path for path in readable if "site-packages" in path and "numpy" not in path]
+    assert bubblewrap.others([str(tmp_path)]) == [str(home / "site-packages")]
+    package = places.INSIDE.parents[2]
+    assert str(package) in bubblewrap.others([str(package.parent)])  # the reference itself
 
 
 def test_no_box_without_fork(monkeypatch):

@@ -3,6 +3,8 @@
 Start with `box.py` (what a grader uses), then `inside/starter.py` (the processes) and `inside/protocol.py` (what
 crosses the pipes). The layers around a process: `inside/limits.py`, `inside/landlock.py`, `inside/seccomp.py`,
 `inside/namespaces.py` and `bubblewrap.py`.
+
+Grade as an ordinary user: root is held as well, but the limit on the number of processes does not bind it.
 """
 
 from minis2s.classroom.box.box import Box

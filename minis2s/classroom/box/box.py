@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from minis2s.classroom.box import replies
-from minis2s.classroom.box.errors import Boxed, Missing, TimedOut
+from minis2s.classroom.box.errors import Boxed, Missing, NotLoaded, TimedOut
 from minis2s.classroom.box.layers import Layers, available_layers
 from minis2s.classroom.box.process import Starter
 from minis2s.classroom.box.remote import Line, Remote
@@ -123,9 +123,12 @@ class Box:
                 self.close()
             if self.starter is None:
                 self.starter = Starter(self.layers, self.memory, math.ceil(self.budget) + 1)
+        try:
+            source = self.source.encode()
+        except UnicodeEncodeError:
+            raise NotLoaded("it holds half a character (a lone surrogate)") from None
         running = self.starter.fork()
         try:
-            source = self.source.encode("utf-8", "replace")
             reply, _ = self.ask(running, {"do": "load", "functions": self.names}, source, 0)
             found = replies.loaded(reply, self.names, self.lines)
         except BaseException:

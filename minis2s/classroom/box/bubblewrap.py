@@ -74,4 +74,4 @@ def others(homes: list[str]) -> list[str]:
     for home in map(Path, homes):
         found += [folder / name for folder in (home, *home.glob("python3*")) for name in places.OTHERS]
         found += [p for p in (places.INSIDE.parents[2],) if p.is_relative_to(home)]
-    return [str(path) for path in dict.fromkeys(found) if path.is_dir()]
+    return list(dict.fromkeys(str(path.resolve()) for path in found if path.is_dir()))
