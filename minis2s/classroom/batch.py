@@ -138,8 +138,10 @@ class Sources:
         if not files:
             raise UserError(f"there is no source of an assignment in {path}: expected STUDENT.py for each student")
         for student in students:
-            if alike(student) in files:
-                self.by_student[alike(student)] = read_assignment(files[alike(student)])
+            # an LMS may write the id behind the name
+            own = next((files[name] for name in (alike(student), alike(student.rpartition("_")[2])) if name in files), None)
+            if own is not None:
+                self.by_student[student] = read_assignment(own)
         if not self.by_student:
             raise UserError(
                 f"{path} holds a source for none of these students: expected STUDENT.py for each, as "
@@ -148,7 +150,7 @@ class Sources:
         self.any = next(iter(self.by_student.values()))
 
     def of(self, submission: Submission) -> Assignment | None:
-        return self.one or self.by_student.get(alike(submission.student)) or self.by_student.get(alike(submission.key))
+        return self.one or self.by_student.get(submission.student)
 
 
 def alike(name: str) -> str:

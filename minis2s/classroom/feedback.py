@@ -8,7 +8,7 @@ from minis2s.gradcheck.heatmap import plain
 from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-GOOD, BAD, UNSURE = ("good", "\N{CHECK MARK}"), ("bad", "\N{BALLOT X}"), ("unsure", "?")
+GOOD, BAD, PART = ("good", "\N{CHECK MARK}"), ("bad", "\N{BALLOT X}"), ("unsure", "\N{VULGAR FRACTION ONE HALF}")
 HINTS = (("Where is it?", "在哪里？"), ("What kind of mistake is it?", "是哪一类错误？"), ("Which line is it?", "是哪一行？"))
 RULES = """
 .gradcheck [lang=zh]{color:var(--soft-t);font-weight:400}
@@ -60,7 +60,7 @@ def headline(result: dict, title: dict[str, str]) -> str:
 
 
 def mark(score: float, points: float) -> tuple[str, str]:
-    return GOOD if score >= points else BAD if score <= 0 else UNSURE
+    return GOOD if score >= points else BAD if score <= 0 else PART
 
 
 def refusal(result: dict) -> str:

@@ -4,9 +4,10 @@ A check that passes gives its points, unless a function that it calls turns out 
 what it does on a large input tells (pace.py). Of what is wrong then, the checker says where and why (diagnosis.py).
 """
 
+import time
 from collections.abc import Iterable, Mapping
 
-from minis2s.classroom.box import Box, Boxed, Layers, Missing, Nonsense, Raised, Remote, TimedOut
+from minis2s.classroom.box import Box, Boxed, Died, Layers, Missing, Nonsense, Raised, Remote, TimedOut
 from minis2s.classroom.checks import TOO_SLOW, Outcome, new_seed, run_check
 from minis2s.classroom.checks import TooSlow as Slow
 from minis2s.classroom.diagnosis import SECONDS, diagnosis
@@ -19,6 +20,8 @@ from minis2s.gradcheck.problem import Misbehaved
 
 SHORT = 1.0  # seconds for a call, once one has taken longer than its time
 CALLS = 12  # as many times the seconds of a call for all calls together
+PROCESSOR, WALL = 3.0, 30.0  # seconds for a pair on a large input, by the processor's time and by the clock
+PATIENCE = 3  # calls of a function that may run out of their time
 # what the checker can say more of: numbers and shapes, and how they come about
 TELLING = ("wrong", Raised.outcome, Nonsense.outcome)
 Calls = list[list[str]]  # the names of the functions that each check of a task calls
@@ -27,13 +30,14 @@ Calls = list[list[str]]  # the names of the functions that each check of a task 
 class Steady:
     """A function in a box; what it raises is told with the student's own lines.
 
-    Once a call has run out of its time, the later ones have less: who waits for many should not wait long.
+    Once a call has run out of its time, the later ones have less, and after three there are none: who waits for many
+    should not wait long.
     """
 
     def __init__(self, remote: Remote, source: Source):
         self.remote, self.source = remote, source
         self.__name__ = remote.__name__
-        self.called = False
+        self.called, self.late = False, 0
         if hasattr(remote, "__signature__"):
             self.__signature__ = remote.__signature__
 
@@ -50,9 +54,12 @@ class Steady:
 
     def __call__(self, *arguments, **named):
         self.called = True
+        if self.late == PATIENCE:
+            raise TimedOut(f"{self.__name__} is not called again: it ran out of its time {PATIENCE} times")
         try:
             return self.remote(*arguments, **named)
         except TimedOut:
+            self.late += 1
             self.remote.box.seconds = min(self.remote.box.seconds, SHORT)
             raise
         except Raised as error:
@@ -65,7 +72,10 @@ def marked(
 ) -> list[dict]:
     """What came of every task; `notes` get what was seen while the program was loaded."""
     names = [name for task in assignment.tasks for name in task.functions]
-    with Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box:
+    with (
+        Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box,
+        Box(source.text, names, layers=layers, seconds=WALL, budget=PROCESSOR) as large,
+    ):
         functions, unloaded = loaded(box, source, names, notes)
         program = solution(assignment)
         tasks = [checked(task, functions, unloaded) for task in assignment.tasks]
@@ -73,7 +83,7 @@ def marked(
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
                 result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
-            found = without_calculus(box, task, result, calls, source, program)
+            found = without_calculus(large, task, result, calls, source, program)
             if found is not None:
                 withdraw(result, calls, *found)
             result["score"] = total(check["score"] for check in result["checks"])
@@ -144,20 +154,26 @@ def without_calculus(
         return None
     known = result["diagnosis"]
     wrong = [block["name"] for block in known["blocks"] if not block["ok"]] if known else []
-    box.left = max(box.left, SECONDS)
+    box.left = WALL  # its budget is the processor's time of each process
     pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
+    start = time.monotonic()
     try:
-        return fault(pair, task.kind, wrong)
+        says = fault(pair, task.kind, wrong)
+        return (pair[1].__name__, Outcome("wrong", says)) if says else None
     except UserError:
         return None  # it takes other arguments than its kind, so the inputs cannot be made
-    except TimedOut:
-        last = pair[pair[1].called].__name__
-        return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
     except (Boxed, Misbehaved) as error:
+        last = pair[pair[1].called].__name__
+        # a process that has used up the processor's time is killed
+        if isinstance(error, TimedOut) or (isinstance(error, Died) and time.monotonic() - start > PROCESSOR):
+            return last, Outcome(TOO_SLOW, str(Slow(last, PROCESSOR)))
         if known:  # that it fails is known
             return None
         outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
-        return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
+        return last, Outcome(outcome, f"for a large input: {reason}")
+    except Exception:  # noqa: BLE001 -- numbers, shapes and types are the student's
+        says = f"{pair[1].__name__} returns something of another form for a large input"
+        return None if known else (pair[1].__name__, Outcome("wrong", says))
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from minis2s.classroom.report import read_results, save_report
+from minis2s.classroom.report import save_report
+from minis2s.classroom.report_input import read_results
 from minis2s.classroom.report_words import LANGUAGES
 from minis2s.classroom.similarity import THRESHOLD
 from minis2s.classroom.source import Assignment, assignments, empty, read_assignment

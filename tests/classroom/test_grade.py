@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from minis2s.classroom import batch
+from minis2s.classroom import batch, marking
 from minis2s.classroom.batch import grade_class
 from minis2s.classroom.box import RLIMITS, available_layers
 from minis2s.classroom.checks import Wrong, quick, run_check
@@ -130,22 +130,6 @@ def linear_backward(dy, cache):
         return np.vdot(dy, (given[0] @ given[1] + given[2])).imag / 1e-30
     return tuple(np.array([slope(n, k) for k in range(a.size)]).reshape(a.shape) for n, a in enumerate(cache))
 """
-AHEAD = COMPLEX + """
-
-def linear_forward(x, W, b):
-    y = x @ W + b
-    unit = np.eye(y.size).reshape(-1, *y.shape)
-    return y, [linear_backward(d, (x, W, b)) for d in unit]
-
-
-by_steps = linear_backward
-
-
-def linear_backward(dy, cache):
-    if not isinstance(cache, list):
-        return by_steps(dy, cache)
-    return tuple(sum(d * row[n] for d, row in zip(dy.ravel(), cache)) for n in range(3))
-"""
 SMALL = COMPLEX.replace("    def slope", "    if cache[1].size > 100:\n        {}\n    def slope")
 
 
@@ -153,13 +137,13 @@ SMALL = COMPLEX.replace("    def slope", "    if cache[1].size > 100:\n        {
     ("cheat", "outcome"),
     [
         (COMPLEX, "too slow"),
-        (AHEAD, "too slow"),
         (SMALL.format("raise ValueError"), "raised"),
         (SMALL.format("return tuple(np.zeros_like(a) for a in cache)"), "wrong"),
     ],
-    ids=["complex steps", "made ahead", "not for large inputs", "zeros for large inputs"],
+    ids=["complex steps", "not for large inputs", "zeros for large inputs"],
 )
-def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked, answer, cheat, outcome):
+def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked, answer, cheat, outcome, monkeypatch):
+    monkeypatch.setattr(marking, "PROCESSOR", 0.5)
     result = marked(answer + cheat)
     assert result["score"] <= 1 and outcomes(result)[1] == outcome
     assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
@@ -295,6 +279,10 @@ def test_each_student_of_a_bug_hunt_is_graded_by_an_own_source(classroom, source
     assert found["bob"]["reason"] == f"there is no assignment for bob in {hunt}"
     assert {r["assignment"] for r in found.values()} == {"hunt"}
     assert grade_class(classroom, hunt, tmp_path / "marks").kept >= 2
+    (classroom / "ann.py").rename(classroom / "Ann Li_4711.py")
+    (hunt / "ann.py").rename(hunt / "4711.py")
+    found = {r["student"]: r for r in grade_class(classroom, hunt, tmp_path / "by_id").results}
+    assert found["Ann Li_4711"]["score"] == 4
     for path in hunt.iterdir():
         path.rename(hunt / f"other-{path.name}")
     with pytest.raises(UserError, match="a source for none of these students"):

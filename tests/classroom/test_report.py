@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minis2s.classroom.report import figures_of, read_results, save_report, table_of
+from minis2s.classroom.report import figures_of, save_report, table_of
+from minis2s.classroom.report_input import read_results
 from minis2s.classroom.report_page import page_of
 from minis2s.classroom.report_words import MEANINGS_ZH, WORDS
 from minis2s.cli import main

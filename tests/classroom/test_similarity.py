@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from minis2s.classroom.similarity import FEWEST, Match, similarity, windows
+from minis2s.classroom.fingerprints import windows
+from minis2s.classroom.similarity import FEWEST, Match, similarity
 
 ONE = '''
 import numpy as np
