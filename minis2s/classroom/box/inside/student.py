@@ -18,6 +18,7 @@ import numpy as np
 from . import protocol
 
 FILE = "<student>"
+PLAIN = (float, int, bool, str, bytes, type(None))
 
 
 class Student:
@@ -148,7 +149,10 @@ def digest(thing, depth: int = 0) -> list[int]:
         thing = list(thing.values())
     elif not isinstance(thing, list | tuple):
         thing = list(getattr(thing, "__dict__", {}).values()) if not isinstance(thing, type) else []
-    return [number for part in thing for number in digest(part, depth + 1)] if depth < 8 else []
+    if depth == 8:
+        return []
+    # a cache of lists may hold hundreds of thousands of plain numbers: they are passed over at once
+    return [number for part in thing if type(part) not in PLAIN for number in digest(part, depth + 1)]
 
 
 # -- the pipes
