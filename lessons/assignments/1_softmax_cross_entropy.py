@@ -719,7 +719,7 @@ from minis2s import (
 )
 
 mine = Op("mine", cross_entropy_forward, cross_entropy_backward)
-STEPS = 800
+STEPS = 600
 
 
 def train(words):
@@ -739,7 +739,7 @@ def train(words):
         model.backward_out(mine.backward(1.0, loss_cache), model_cache)
         clip_global_norm(model.parameters(), 1.0)
         optimizer.step()
-        if step % 200 == 0 or step == STEPS - 1:
+        if step % 150 == 0 or step == STEPS - 1:
             print(f"step {step:3}: loss {loss:.2f}")
     return translator
 

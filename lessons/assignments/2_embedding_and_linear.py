@@ -710,7 +710,7 @@ from minis2s import (
 
 my_embedding = Op("my embedding", embedding_forward, embedding_backward)
 my_linear = Op("my linear layer", linear_forward, linear_backward)
-STEPS = 800
+STEPS = 600
 
 
 def train(words):
@@ -733,7 +733,7 @@ def train(words):
         model.backward(1.0, cache)
         clip_global_norm(model.parameters(), 1.0)
         optimizer.step()
-        if step % 200 == 0 or step == STEPS - 1:
+        if step % 150 == 0 or step == STEPS - 1:
             print(f"step {step:3}: loss {loss:.2f}")
     return translator
 

@@ -404,7 +404,8 @@ for B, mask in ((1, None), (2, np.zeros(2, dtype=bool))):
 #
 # ### Task `gru` (12 points)
 #
-# Write both functions. You may call your step or write the lines anew; only what comes out counts.
+# Write both functions. You may call your step or write the lines anew; only what comes out counts. If you call it,
+# make sure first that it is right: its mistakes would count here as well.
 
 # %% [markdown] lang="zh"
 # ## 3. 整个序列
@@ -419,7 +420,7 @@ for B, mask in ((1, None), (2, np.zeros(2, dtype=bool))):
 #
 # ### 任务 `gru`（12 分）
 #
-# 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。
+# 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。如果调用它，请先确认它是对的：它的错误在这里也会扣分。
 
 
 # %% tags=["answer"] task="gru" kind="gru"

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -160,3 +161,10 @@ BROKEN_FILES: dict[str, Callable[[Path], None]] = {
     "a giant": file_of(".py", b"x = 1\n" * (8 << 20)),
     "brackets in brackets": file_of(".py", "x = " + "(" * 5000 + ")" * 5000 + "\n" + PLAIN),
 }
+
+
+if __name__ == "__main__":  # a small class, to see grading through
+    where = Path(sys.argv[1])
+    where.mkdir(parents=True)
+    made = write_class(where, ordinary=8, hostile=2, broken=2)
+    print("\n".join(f"{where}: {student}" for student in made))

@@ -2,6 +2,8 @@
 whole or not there, and what a teacher has changed stays.
 
 That the exports load in the real nbgrader and otter-grader is tried by graders/run.py.
+
+mutate: not this file (what it tests holds no operation that a bug could be planted into)
 """
 
 import ast

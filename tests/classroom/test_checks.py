@@ -1,4 +1,7 @@
-"""What checks say of what a student's functions return: `same`, `parts`, and how a grader runs a check."""
+"""What checks say of what a student's functions return: `same`, `parts`, and how a grader runs a check.
+
+mutate: not this file (what it tests holds no operation that a bug could be planted into)
+"""
 
 import threading
 

@@ -1,6 +1,8 @@
 """Sources of assignments: how they are read, what is refused, and that those which there are keep the form.
 
 What the assignments mark right and wrong is in test_assignment_marks.py.
+
+mutate: not this file (what it tests holds no operation that a bug could be planted into)
 """
 
 import importlib.util

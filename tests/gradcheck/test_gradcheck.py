@@ -411,6 +411,14 @@ NAMESAKES = {
 }
 
 
+def test_an_option_is_not_handed_to_a_parameter_that_is_another_option():
+    def forward(logits, targets, mask=None, smoothing=0.0):
+        return F.cross_entropy.forward(logits, targets, mask, smoothing)
+
+    report = gradcheck((forward, F.cross_entropy.backward), kind="cross_entropy")
+    assert report.ok and report.settings == ["ragged", "no mask", "smoothing"]  # and not with the sum, which it has not
+
+
 @pytest.mark.parametrize("name", NAMESAKES)
 def test_functions_with_the_name_of_a_kind_and_other_arguments(name):
     forward, backward, inputs = NAMESAKES[name]

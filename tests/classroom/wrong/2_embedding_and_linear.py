@@ -1,5 +1,6 @@
 """Wrong answers to assignment 2: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% linear: the bias is forgotten
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -16,6 +17,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: fails without a bias
 def linear_forward(x, W, b=None):
@@ -34,6 +36,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: dx with W and not its transpose where both fit
 def linear_forward(x, W, b=None):
@@ -54,6 +57,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: W reshaped, not transposed
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -73,6 +77,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: dW of the last step only
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -85,12 +90,13 @@ def linear_forward(x, W, b=None):
 def linear_backward(dout, cache):
     x, W, has_bias = cache
     D, K = W.shape
-    rows, drows = x.reshape(-1, D), dout.reshape(-1, K)
+    drows = dout.reshape(-1, K)
     # out = x W + b
     dx = dout @ W.T
     dW = x[-1].reshape(-1, D).T @ dout[-1].reshape(-1, K)
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: dW is a mean over the rows
 def linear_forward(x, W, b=None):
@@ -111,6 +117,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: the rows of dW are mixed
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -129,6 +136,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: dW does not use what comes from above
 def linear_forward(x, W, b=None):
@@ -149,6 +157,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: db is a mean over the rows
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -167,6 +176,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.mean(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: db is summed over the first axis only
 def linear_forward(x, W, b=None):
@@ -187,6 +197,7 @@ def linear_backward(dout, cache):
     db = dout.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: db where there is no bias
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -205,6 +216,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0)
     return dx, dW, db
+
 
 # %% linear: only for three axes
 def linear_forward(x, W, b=None):
@@ -226,6 +238,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% linear: dx and dW exchanged
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -245,6 +258,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dW, dx, db
 
+
 # %% linear: no db
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -255,14 +269,14 @@ def linear_forward(x, W, b=None):
 
 
 def linear_backward(dout, cache):
-    x, W, has_bias = cache
+    x, W, _ = cache
     D, K = W.shape
     rows, drows = x.reshape(-1, D), dout.reshape(-1, K)
     # out = x W + b
     dx = dout @ W.T
     dW = rows.T @ drows
-    db = drows.sum(axis=0) if has_bias else None
     return dx, dW
+
 
 # %% linear: dx has rows, not the axes of x
 def linear_forward(x, W, b=None):
@@ -282,6 +296,7 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
+
 
 # %% linear: its cache is changed
 def linear_forward(x, W, b=None):
@@ -303,6 +318,7 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
+
 # %% embedding: added by index: of repeated ids one gradient is left
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -315,6 +331,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     dW[ids] += dout
     return dW
+
 
 # %% embedding: assigned: of repeated ids the last gradient is left
 def embedding_forward(W, ids):
@@ -329,6 +346,7 @@ def embedding_backward(dout, cache):
     dW[ids] = dout
     return dW
 
+
 # %% embedding: repeated ids receive a mean
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -341,6 +359,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW / np.maximum(np.bincount(ids.reshape(-1), minlength=shape[0]), 1)[:, None]
+
 
 # %% embedding: ids flattened word by word
 def embedding_forward(W, ids):
@@ -355,6 +374,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.T.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
+
 # %% embedding: the next row is taken
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -367,6 +387,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
+
 
 # %% embedding: rows of other letters get a gradient
 def embedding_forward(W, ids):
@@ -381,6 +402,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
+
 # %% embedding: the table has as many rows as there are ids
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -393,6 +415,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
+
 
 # %% embedding: only for ids of two axes
 def embedding_forward(W, ids):
@@ -409,6 +432,7 @@ def embedding_backward(dout, cache):
             dW[ids[t, b]] += dout[t, b]
     return dW
 
+
 # %% embedding: a gradient of ones
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -421,6 +445,7 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), 1.0)
     return dW
+
 
 # %% embedding: integers
 def embedding_forward(W, ids):
@@ -435,6 +460,7 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]).astype(int))
     return dW
 
+
 # %% embedding: each letter counts once in a column
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -448,6 +474,7 @@ def embedding_backward(dout, cache):
         dW[row] += d
     return dW
 
+
 # %% tied: the table as input receives no gradient
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -459,14 +486,12 @@ def tied_forward(E, c, ids, mask=None):
 
 
 def tied_backward(dscores, cache):
-    E, ids, share, mean = cache
+    *_, mean = cache
     # scores = m E^T + c
     dc = dscores.sum(axis=0)
     dE = dscores.T @ mean
-    dmean = dscores @ E
-    # m_b = sum over real t of E[ids_tb] / N_b
-    drows = share[..., None] * dmean  # (T, B, D)
     return dE, dc
+
 
 # %% tied: the table as output receives no gradient
 def tied_forward(E, c, ids, mask=None):
@@ -488,6 +513,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: the second part replaces the first
 def tied_forward(E, c, ids, mask=None):
@@ -511,6 +537,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: added by index: of repeated letters one gradient is left
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -531,6 +558,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     dE[ids] += drows
     return dE, dc
+
 
 # %% tied: a sum, not a mean
 def tied_forward(E, c, ids, mask=None):
@@ -553,6 +581,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: padding counts in the mean
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -573,6 +602,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: the mask is ignored
 def tied_forward(E, c, ids, mask=None):
@@ -595,6 +625,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: nan where nothing is seen
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -615,6 +646,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: one count for all words
 def tied_forward(E, c, ids, mask=None):
@@ -637,6 +669,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: the gradient of the mean is not divided
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -657,6 +690,7 @@ def tied_backward(dscores, cache):
     drows = (share > 0)[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: padding receives a gradient
 def tied_forward(E, c, ids, mask=None):
@@ -679,6 +713,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: no bias
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -700,6 +735,7 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
+
 # %% tied: dc is a mean over the words
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -720,6 +756,7 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
+
 
 # %% tied: dE and dc exchanged
 def tied_forward(E, c, ids, mask=None):

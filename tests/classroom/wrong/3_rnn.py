@@ -1,5 +1,6 @@
 """Wrong answers to assignment 3: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% rnn_step: the bias is forgotten
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -16,6 +17,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: no tanh
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -34,6 +36,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: Wh transposed in forward
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -50,6 +53,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: the mask is ignored
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -68,6 +72,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: padding sets the state to zero
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -84,6 +89,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: mask inverted
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -102,6 +108,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: the derivative of tanh is left out
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -118,6 +125,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: the derivative of a sigmoid
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -136,6 +144,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: tanh taken twice
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -152,6 +161,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - np.tanh(h) ** 2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: dh_prev with Wh and not its transpose
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -170,6 +180,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: dh is not handed on at padding
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -180,12 +191,11 @@ def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
 
 def rnn_step_backward(dh, cache):
     x, h_prev, h, Wx, Wh, real = cache
-    # where(real, h, h_prev)
-    handed_on = np.where(real, 0, dh)
     # h = tanh(z)
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: padding adds to the weights
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -204,6 +214,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: dWh from the state after the step
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -220,6 +231,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn_step: dWx is a mean over the batch
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -238,6 +250,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz / len(x), h_prev.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: db is a mean over the batch
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -254,6 +267,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.mean(axis=0)
+
 
 # %% rnn_step: dWx and dWh exchanged
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -272,6 +286,7 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, h_prev.T @ dz, x.T @ dz, dz.sum(axis=0)
 
+
 # %% rnn_step: the gradient from above is ignored
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -288,6 +303,7 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, np.ones_like(dh), 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
+
 
 # %% rnn: every step starts from h0
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -318,6 +334,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: the mask is ignored
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -346,6 +363,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: padding sets the state to zero
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -376,6 +394,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: the states before the steps are returned
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -404,6 +423,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: the first state is returned as the last
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -434,6 +454,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: the outputs overwrite what comes from later
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -462,6 +483,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: the outputs receive no gradient
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -492,6 +514,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: dh_last is ignored
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -520,6 +543,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: fails where dhs is None
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -550,6 +574,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: fails where dh_last is None
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -578,6 +603,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: the gradient stops after one step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -608,6 +634,7 @@ def rnn_backward(dout, cache):
         dh = np.zeros_like(dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: truncated after three steps
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -636,6 +663,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh) * (t % 3 > 0)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: dh is not handed on at padding
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -666,6 +694,7 @@ def rnn_backward(dout, cache):
         dh = dz @ Wh.T
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: padding adds to the weights
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -694,6 +723,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: dWh of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -724,6 +754,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: dWx of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -752,6 +783,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: db of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -782,6 +814,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: dWh from the state after the step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -810,6 +843,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: the derivative from the state before the step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -840,6 +874,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: the weights are averaged over the steps
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -868,6 +903,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx / len(x), dWh / len(x), db / len(x)
+
 
 # %% rnn: forward through the sequence in backward
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -898,6 +934,7 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: the gradient is clipped inside
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -927,6 +964,7 @@ def rnn_backward(dout, cache):
         dh = np.clip(np.where(real[t], dz @ Wh.T, dh), -1, 1)
     return dx, dh, dWx, dWh, db
 
+
 # %% rnn: dh0 is the gradient after the first step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -955,6 +993,7 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh) if t else dh
     return dx, dh, dWx, dWh, db
+
 
 # %% rnn: backward uses up its cache
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):

@@ -1,5 +1,6 @@
 """Wrong answers to assignment 5: none of them may get all points of its task. Each cell is the whole answer."""
 
+
 # %% gru_step: the gates in the order u, r, n
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -28,6 +29,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: u and 1 - u exchanged
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -55,6 +57,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * (1 - u) + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: r does not scale the bias of the candidate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -85,6 +88,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: no reset gate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -112,6 +116,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: the biases of the state are forgotten
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -141,6 +146,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: a sigmoid for the candidate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -168,6 +174,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: padding sets the state to zero
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -197,6 +204,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: the mask is ignored
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -225,6 +233,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dh is not handed on at padding
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -239,7 +248,7 @@ def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
 def gru_step_backward(dh, cache):
     x, h_prev, Wx, Wh, r, u, n, zh_n, real = cache
     # where(real, h, h_prev)
-    handed_on, dh = np.where(real, 0, dh), np.where(real, dh, 0)
+    dh = np.where(real, dh, 0)
     # h = (1 - u) * n + u * h_prev
     dn, du = dh * (1 - u), dh * (h_prev - n)
     # n = tanh(zx_n + r * zh_n)
@@ -252,6 +261,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: padding adds to the weights
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -281,6 +291,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: du forgets the old state
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -308,6 +319,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: du has the wrong sign
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -337,6 +349,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dn with u
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -364,6 +377,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: dr with the state itself
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -393,6 +407,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dr with r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -420,6 +435,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: the derivative of r is that of a tanh
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -449,6 +465,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: the derivative of the candidate is that of a sigmoid
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -476,6 +493,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: dh_prev without the direct part
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -505,6 +523,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dh_prev through the candidate only
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -532,6 +551,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + np.concatenate([0 * dz_r, 0 * dz_u, dz_n * r], axis=1) @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: dWh not scaled by r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -561,6 +581,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzx, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dbh equal to dbx
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -588,6 +609,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzx.sum(axis=0)
+
 
 # %% gru_step: dWx scaled by r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -617,6 +639,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzh, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
+
 # %% gru_step: dx from the part of the state
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -644,6 +667,7 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzh @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
+
 
 # %% gru_step: sums are means
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -673,6 +697,7 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.mean(axis=0), dzh.mean(axis=0)
 
+
 # %% gru: every step starts from h0
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -692,6 +717,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: the mask is ignored
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -713,6 +739,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
+
 # %% gru: the mask of the first step for all
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -732,6 +759,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: the outputs overwrite what comes from later
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -753,6 +781,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
+
 # %% gru: the outputs receive no gradient
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -772,6 +801,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: dh_last is ignored
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -793,6 +823,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
+
 # %% gru: fails where dhs is None
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -813,6 +844,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
+
 # %% gru: fails where dh_last is None
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -831,6 +863,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: dx in the order of backward
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -852,6 +885,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs), dh, *sums
 
+
 # %% gru: weights of the first step only
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -871,6 +905,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = dweights
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: weights averaged over the steps
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -892,6 +927,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *(total / len(cache) for total in sums)
 
+
 # %% gru: from the first step to the last in backward
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -911,6 +947,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: the gradient stops after one step
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -933,6 +970,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), _, *sums
 
+
 # %% gru: dWx and dWh exchanged
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -952,6 +990,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, sums[1], sums[0], *sums[2:]
+
 
 # %% gru: one bias for both
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -973,6 +1012,7 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums[:3], sums[2]
 
+
 # %% gru: the last state is left out
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -992,6 +1032,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% gru: backward uses up its cache
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -1013,6 +1054,7 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
+
 
 # %% reset_before: reset after the product
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1040,6 +1082,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: the biases of the state are forgotten
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1065,6 +1108,7 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
+
 
 # %% reset_before: the update gate resets
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1092,6 +1136,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: dWh without r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1117,6 +1162,7 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, h_prev.T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
+
 
 # %% reset_before: dr with the product
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1144,6 +1190,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: dr without the state
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1169,6 +1216,7 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
+
 
 # %% reset_before: dh_prev without the way through the candidate
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1196,6 +1244,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: dh_prev through the candidate without r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1221,6 +1270,7 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
+
 
 # %% reset_before: dh_prev without the direct part
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1248,6 +1298,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: dh_prev without the gates
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1274,6 +1325,7 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
+
 # %% reset_before: dbh scaled by r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1298,7 +1350,15 @@ def before_step_backward(dh, cache):
     dz = np.concatenate([dz_ru, dz_n], axis=1)
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
-    return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), np.concatenate([dz_ru, dz_n * r], axis=1).sum(axis=0)
+    return (
+        dz @ Wx.T,
+        dh_prev,
+        x.T @ dz,
+        dWh,
+        dz.sum(axis=0),
+        np.concatenate([dz_ru, dz_n * r], axis=1).sum(axis=0),
+    )
+
 
 # %% reset_before: du has the wrong sign
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1325,6 +1385,7 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
+
 
 # %% reset_before: Wh not transposed
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
