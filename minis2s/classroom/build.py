@@ -88,7 +88,7 @@ def everything(assignment: Assignment, languages: Sequence[str], hint: int) -> l
     add(f"teacher/{name}.py", "the source that this was built from; grade with it", assignment.text)
     for lang in languages:
         add(
-            f"nbgrader/{lang}/source/{name}/{name}.ipynb", "for nbgrader: a course folder; nbgrader generate_assignment",
+            f"nbgrader/{lang}/source/{name}/{name}.ipynb", "for nbgrader, a course folder: nbgrader generate_assignment; likewise",
             nbgrader_notebook(assignment, lang),
         )  # fmt: skip
         add(
@@ -97,7 +97,11 @@ def everything(assignment: Assignment, languages: Sequence[str], hint: int) -> l
             'c = get_config()\nc.CourseDirectory.course_id = "minis2s"\n',
         )
     for lang in languages:
-        add(f"otter/{lang}/{name}.ipynb", "for otter-grader: otter assign", otter_notebook(assignment, lang))
+        add(
+            f"otter/{lang}/{name}.ipynb",
+            "for otter-grader: otter assign; minis2s must be installed where it grades",
+            otter_notebook(assignment, lang),
+        )
     add(f"gradescope/{name}.zip", "for Gradescope: upload as the autograder", gradescope_zip(assignment))
     return made
 
@@ -123,6 +127,7 @@ def publish(made: list[Made], to: Path, name: str) -> int:
     for file in made:
         if there.get(file.path) != record["files"][file.path]:
             write(to / file.path, file.data)
+    record["files"] = known | record["files"]  # what another choice of languages has made
     write_json(to / RECORD, record)
     return sum(found == record["files"][path] for path, found in there.items())
 

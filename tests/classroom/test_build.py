@@ -250,6 +250,20 @@ def test_what_was_not_changed_follows_the_source_and_other_files_stay(source, tm
     assert build(mine, folder).unchanged == len(built.files)
 
 
+def test_one_language_may_be_built_again_and_then_both(source, tmp_path):
+    mine = tmp_path / "linear_map.py"
+    mine.write_text(source.read_text())
+    folder = build(mine, tmp_path / "out").folder
+    mine.write_text(
+        source.read_text().replace("线性映射", "线性的映射").replace("A linear map", "The linear map")
+    )
+    build(mine, folder, ["en"])
+    zh = folder / "students/zh/README.md"
+    assert "线性映射" in zh.read_text()
+    build(mine, folder)
+    assert "线性的映射" in zh.read_text()
+
+
 def test_what_a_teacher_changed_stays_and_nothing_is_written(source, folder):
     changed = folder / "students" / "en" / "linear_map.ipynb"
     changed.write_text("my own")

@@ -7,6 +7,7 @@ mutate: not this file (what it tests holds no operation that a bug could be plan
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from minis2s.classroom import source as module
 from minis2s.classroom.cells import solved, stub
 from minis2s.classroom.source import assignments, empty, read_assignment, secrets, solution
+from minis2s.cli import parse
 from minis2s.errors import UserError
 from minis2s.gradcheck import assert_gradients
 
@@ -224,3 +226,26 @@ def test_the_students_own_check_says_right_of_the_solution(name, capsys):
     for task in assignment.tasks:
         if task.pair:
             assert_gradients(tuple(names[function] for function in task.pair), kind=task.kind, fast=True)
+
+
+# -- what their README says ----------------------------------------------------------------------------------------
+
+README = (ROOT / "lessons" / "assignments" / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for line in README.splitlines() if line.startswith(".venv/bin/minis2s class ")]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_readme_are_such_as_there_are(line):
+    """Each follows from the one before: what is named lies in this clone or in the folder course."""
+    words = shlex.split(line)[1:]
+    parse(words)
+    for word in words:
+        if "/" in word:
+            assert word.startswith("course/") or (ROOT / word).exists(), word
+
+
+def test_the_readme_has_the_whole_path_and_every_assignment():
+    assert [line.split()[2] for line in COMMANDS[:4]] == ["build", "grade", "report", "bughunt"]
+    table = re.findall(r"^\| \[`(\w+)\.py`\]\((\w+)\.py\) \|", README, re.MULTILINE)
+    assert table == [(name, name) for name in ALL]
+    assert "Checks inside a notebook are for learning, and can be beaten" in README
