@@ -170,6 +170,7 @@ def mere_holes(tree: ast.Module, functions: list[str], found: Listing, notes: li
         answers = [node for node in all_of if not is_hole(node)]
         if answers and is_hole(all_of[-1]):
             left_out += [node for node in all_of if is_hole(node)]
+            notes.append(f"{name}: {found.place(all_of[-1].lineno)} holds no answer and was left out; the one before counts")
         if len({ast.dump(node) for node in answers}) > 1:
             places = " and ".join(found.place(node.lineno) for node in answers)
             notes.append(f"{name} is defined {len(answers)} times ({places}); the last one counts")

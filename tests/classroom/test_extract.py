@@ -195,7 +195,10 @@ def test_mixed_tabs_and_blanks_are_read(take, answer):
 
 def test_a_hole_that_stands_below_the_answer_does_not_hide_it(take, answer, notebook):
     hole = 'def linear_backward(dy, cache):\n    """Returns."""\n    raise NotImplementedError("linear: write it")'
-    assert works(take(notebook(answer, hole), "ann.ipynb"))
+    below = take(notebook(answer, hole), "ann.ipynb")
+    assert works(below) and below.notes == [
+        "linear_backward: cell 2, line 1 holds no answer and was left out; the one before counts"
+    ]
     assert works(take(notebook(hole, answer, answer), "ann.ipynb"))
     twice = take(notebook(answer.replace("x.T @ dy", "-x.T @ dy"), answer), "ann.ipynb")
     assert works(twice) and "is defined 2 times" in twice.notes[0] and "cell 2" in twice.notes[0]
