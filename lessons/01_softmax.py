@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minis2s import functional, gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 
 # %% [markdown] lang="en"
 # ## 1. From scores to probabilities
@@ -772,7 +772,7 @@ def temperature_softmax(z, tau):
 # %% tags=["raises-exception"]
 with exercise("Exercise 1, temperature"):
     report = gradcheck(temperature_softmax, np.random.default_rng(3).standard_normal((3, 4)), np.array(1.7))
-    assert report.ok, report.findings[0].says if report.findings else report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -837,8 +837,9 @@ old_line, new_line = "old line", "new line"
 with exercise("Exercise 2, find the bug"):
     assert old_line != "old line", "write your guess into old_line and new_line"
     guess = broken(old_line, new_line)
-    for yours, theirs in zip(guess(0.7, hidden_cache), hidden_backward(0.7, hidden_cache), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-14), "your change gives other numbers"
+    pairs = zip(guess(0.7, hidden_cache), hidden_backward(0.7, hidden_cache), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dW", "db"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-14), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: a blind spot of your own

@@ -101,7 +101,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 
 
 # %%
@@ -720,8 +720,9 @@ with exercise("Exercise 2, find the bug"):
     shapes = (4, 3, 2), (3, 5), (2, 15), (5, 15), (15,), (15,)  # x, h0, Wx, Wh, bx, bh
     (hs, _), caches = gru_forward(*(some.standard_normal(shape) for shape in shapes))
     dout = (some.standard_normal(hs.shape), None)
-    for yours, theirs in zip(broken(my_guess)(dout, caches), hidden(dout, caches), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), "your change gives other numbers"
+    pairs = zip(broken(my_guess)(dout, caches), hidden(dout, caches), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dh0", "dWx", "dWh", "dbx", "dbh"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: one gate
@@ -779,7 +780,7 @@ with exercise("Exercise 3, one gate"):
     n_ = np.tanh(x_ @ W_[:, 4:] + (f_ * h_) @ U_[:, 4:] + b_[4:])
     assert np.allclose(mgu_forward(*given)[0], (1 - f_) * h_ + f_ * n_), "forward differs from the equations"
     report = gradcheck((mgu_forward, mgu_backward), *given)
-    assert report.ok, report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ## 10. What to read next
