@@ -703,7 +703,7 @@ print(f"lowest dev error: {rates[0]:.1%} without, {rates[1]:.1%} with")
 # | in training | $P(y_t \mid y_1 \dots y_{t-1}, x)$ with the right tokens y |
 # | in use | $P(y_t \mid \hat y_1 \dots \hat y_{t-1}, x)$ with its own tokens $\hat y$ |
 #
-# We measure it on two small tasks, made on the spot: write five letters backwards, and write eight letters in
+# We measure it on two small tasks, made on the spot: write four letters backwards, and write six letters in
 # the order of the alphabet. The model has no attention, so it has to hold everything in one vector. `coins`
 # of shape (T, B) say who is fed at step t: True the right token, False the model's own.
 
@@ -718,13 +718,13 @@ print(f"lowest dev error: {rates[0]:.1%} without, {rates[1]:.1%} with")
 # | 训练时 | $P(y_t \mid y_1 \dots y_{t-1}, x)$，y 是正确的词元 |
 # | 使用时 | $P(y_t \mid \hat y_1 \dots \hat y_{t-1}, x)$，$\hat y$ 是模型自己的词元 |
 #
-# 我们在两个当场生成的小任务上测量它：把五个字母倒着写，以及把八个字母按字母表顺序写。模型没有注意力，
+# 我们在两个当场生成的小任务上测量它：把四个字母倒着写，以及把六个字母按字母表顺序写。模型没有注意力，
 # 必须把一切放进一个向量。形状 (T, B) 的 `coins` 决定第 t 步喂什么：True 喂正确的词元，False 喂模型自己的。
 
 # %%
 TASKS = {  # letters of the alphabet, length of a word, training steps, what to write
-    "backwards": (8, 5, 400, lambda word: word[::-1]),
-    "sorted": (26, 8, 300, lambda word: "".join(sorted(word))),
+    "backwards": (8, 4, 250, lambda word: word[::-1]),
+    "sorted": (16, 6, 200, lambda word: "".join(sorted(word))),
 }
 
 

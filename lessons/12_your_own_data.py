@@ -285,7 +285,7 @@ print(f"evidence: after 80 steps on 8 pairs the loss is {loss:.3f} < 0.05")
 print(inspect.getsource(Trainer.run))
 
 # %%
-training = TrainConfig(epochs=40, batch_tokens=150, lr=0.01)
+training = TrainConfig(epochs=30, batch_tokens=150, lr=0.015)
 
 
 def trained(pairs, out):
