@@ -522,18 +522,18 @@ def positions_looked_at(model, batch):
 
 def train(pairs, attention, steps, target_tokenizer="char", watch=None):
     """A small model after `steps` steps; returns it with its losses and what `watch` says every 10 steps."""
-    config = ModelConfig(cell="gru", embed=24, hidden=64, attention=attention)
+    config = ModelConfig(cell="gru", embed=24, hidden=48, attention=attention)
     translator = Translator.for_pairs(pairs, config, target_tokenizer=target_tokenizer)
     model = translator.model
     examples = encode_pairs(pairs, translator.source, translator.target, all_targets=False)
-    optimizer = Adam(model.parameters(), lr=1e-2)
+    optimizer = Adam(model.parameters(), lr=2e-2)
     draw = np.random.default_rng(1)
     losses, watched = [], []
     for step in range(steps):
         if watch is not None and step % 10 == 0:
             watched.append(watch(translator))
-        optimizer.lr = 1e-2 * (1 - step / steps)  # down to zero in a straight line
-        batch = make_batch(examples, draw.integers(len(examples), size=40))
+        optimizer.lr = 2e-2 * (1 - step / steps)  # down to zero in a straight line
+        batch = make_batch(examples, draw.integers(len(examples), size=32))
         model.zero_grad()
         loss, cache = model.loss(batch)
         model.backward(1.0, cache)
@@ -560,8 +560,8 @@ def watch(translator):
 
 
 untrained, _, _ = train(dates, "general", 0)
-reader, losses, looked_at = train(dates, "general", 240, watch=watch)
-without, losses_without, _ = train(dates, "none", 240)
+reader, losses, looked_at = train(dates, "general", 180, watch=watch)
+without, losses_without, _ = train(dates, "none", 180)
 right, right_without = exactly_right(reader, held_out), exactly_right(without, held_out)
 
 assert right > 0.7 and right > right_without + 0.3
@@ -688,10 +688,10 @@ print(f"evidence: weight of a month digit on letters {month0:.2f} before, {month
 # 不发音的 `e` 没有音。音素用 CMU 词典的名称：`F OW T OW` 是 *photo*，OW 是 *go* 里的音。这次用加性注意力，看看它怎样工作。
 
 # %%
-task = load_task("g2p")
+task = load_task("g2p", size=20_000)
 words = [pair for pair in task.train if 3 <= len(pair.source) <= 8]
 new_words = [pair for pair in task.dev if 4 <= len(pair.source) <= 8][:200]
-speaker, losses, _ = train(words, "additive", 300, target_tokenizer="space")
+speaker, losses, _ = train(words, "additive", 200, target_tokenizer="space")
 
 forward_share = []
 for pair in new_words:
