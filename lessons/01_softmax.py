@@ -728,7 +728,8 @@ print(f"evidence: gradcheck with a kind also compares the forward pass: {report.
 #
 # When a model writes text by chance, its logits z of shape (N, V) are often divided by a *temperature* τ, a
 # scalar: $p = \mathrm{softmax}(z / \tau)$. Write backward: from dp of shape (N, V) to dz of shape (N, V) and
-# dtau, a scalar. Use `softmax_backward`.
+# dtau, a scalar. Use `softmax_backward`. (Here the function returns p and, in place of a cache, its own
+# backward. `gradcheck` takes this form as well.)
 #
 # <details><summary>Hint 1</summary>
 #
@@ -747,6 +748,7 @@ print(f"evidence: gradcheck with a kind also compares the forward pass: {report.
 # 模型随机地写文本时，常把形状为 (N, V) 的 logits z 除以一个标量*温度* τ：
 # $p = \mathrm{softmax}(z / \tau)$。写出反向传播：由形状为 (N, V) 的 dp
 # 得到形状为 (N, V) 的 dz 和标量 dtau。请使用 `softmax_backward`。
+# （这里的函数返回 p，并返回它自己的反向函数来代替缓存。`gradcheck` 也接受这种形式。）
 #
 # <details><summary>提示 1</summary>
 #

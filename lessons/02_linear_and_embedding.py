@@ -70,7 +70,9 @@ from minis2s.lessons import exercise, what_is_wrong
 # (The engine also writes E for the size of an embedding, which is the D of the layer after it.)
 #
 # Time comes first: (T, B, ...). Then `x[t]` is one step of all sentences, and it lies in one piece of memory.
-# Here is a real batch: words with their letters as integers, the *ids*.
+# Here is a real batch: words with their letters as integers, the *ids*. (`Translator.for_pairs` gives each
+# letter its number, `encode_pairs` makes lists of numbers of the words, and `make_batch` makes them equally
+# long with padding, the id 0.)
 
 # %% [markdown] lang="zh"
 # ## 1. 形状字母表
@@ -88,7 +90,8 @@ from minis2s.lessons import exercise, what_is_wrong
 # （引擎还用 E 表示嵌入的大小，也就是后一层的 D。）
 #
 # 时间轴在最前：(T, B, ...)。这样 `x[t]` 就是所有句子的同一步，在内存里是连续的一块。
-# 下面是一个真实的批次：单词的字母写成整数，即 *id*。
+# 下面是一个真实的批次：单词的字母写成整数，即 *id*。（`Translator.for_pairs` 给每个字母一个编号，
+# `encode_pairs` 把单词变成编号的列表，`make_batch` 再用填充，即 id 0，把它们补得一样长。）
 
 # %%
 pairs = load_task("reverse", size=200).train

@@ -367,7 +367,8 @@ print(f"evidence: outputs and all gradients over {T} steps differ by {gap:.0e} <
 # ## 5. Two forms
 #
 # Both came from the same authors: reset-after stood in the first version of the paper, reset-before in the
-# last. cuDNN and PyTorch have reset-after. Keras has an option for it. What is the difference?
+# last. PyTorch has reset-after, as has cuDNN, NVIDIA's library. Keras has an option for it. What is the
+# difference?
 #
 # * **Speed.** With reset-after one product $h_{prev} W_h$ with all 3H columns serves all gates. Reset-before
 #   has to know r before it can make the product for n: two products in each step, the second waiting for the
@@ -383,7 +384,7 @@ print(f"evidence: outputs and all gradients over {T} steps differ by {gap:.0e} <
 # %% [markdown] lang="zh"
 # ## 5. 两种形式
 #
-# 两者出自同一批作者：论文第一版是之后重置，最后一版是之前重置。cuDNN 和 PyTorch 用之后重置，Keras 有一个选项。区别在哪里？
+# 两者出自同一批作者：论文第一版是之后重置，最后一版是之前重置。PyTorch 和 cuDNN（NVIDIA 的库）用之后重置，Keras 有一个选项。区别在哪里？
 #
 # * **速度。** 之后重置时，一次乘法 $h_{prev} W_h$（全部 3H 列）供所有门使用。之前重置必须先知道 r 才能做 n 的乘法：
 #   每步两次乘法，第二次要等第一次。
@@ -525,8 +526,8 @@ print(f"evidence: the largest |h| of 200 GRUs is {largest:.6f}, not above 1")
 # them at the same H would favour the LSTM. So the GRU gets a larger H, until the whole models are equal.
 #
 # Two tasks, both without attention, so that everything has to go through one state: write a word of random
-# letters backwards (up to four), and add two small numbers. Three runs each, with different first weights and another order of
-# the data. Without several runs one cannot tell a better cell from a lucky one.
+# letters backwards (up to four), and add two small numbers. Three runs each, with different first weights and
+# another order of the data. Without several runs one cannot tell a better cell from a lucky one.
 
 # %% [markdown] lang="zh"
 # ## 8. 权重数相等时的 LSTM 与 GRU
@@ -670,8 +671,8 @@ def their_step(x, h_prev, Wx, Wh, bx, bh):
 with exercise("Exercise 1, weights from another book"):
     before = [weight.copy() for weight in weights]
     ours, _ = step_forward(x, h_prev, *converted(*weights))
+    assert all(map(np.array_equal, weights, before)), "the given weights were changed: run all cells again"
     assert np.allclose(ours, their_step(x, h_prev, *weights), rtol=0, atol=1e-12), "the outputs differ"
-    assert all(map(np.array_equal, weights, before)), "the given weights were changed"
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug

@@ -572,7 +572,8 @@ print(f"evidence: 32 numbers and 200 steps: {smaller:.1%} of the words; section 
 # ## 6. What goes wrong without each
 #
 # Now we take the things away, one at a time. A batch is a tuple of arrays, so each mistake is one changed
-# array. Five models are trained for 150 steps each, on words of up to 7 letters, and tested with right batches.
+# array. Five models are trained for 150 steps each, on words of up to 7 letters, and tested with right
+# batches.
 #
 # ### Without the shift
 #

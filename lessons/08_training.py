@@ -471,8 +471,7 @@ print(f"evidence: 0.1 all the time ends at {constant:.4f}; falling from 0.2 to 0
 # | warm-up before any of them | the first w steps times $t / w$ |
 #
 # Why a warm-up? At the first steps Adam's v is a mean of few squares, so its steps are as bold as they can
-# be,
-# in directions that a handful of sentences has chosen.
+# be, in directions that a handful of sentences has chosen.
 
 # %% [markdown] lang="zh"
 # ### 几种调度
@@ -797,8 +796,7 @@ for task, found in errors.items():
 
 # %% [markdown] lang="en"
 # At the first step both are equal, as both are fed the start mark, and from the second on the model makes
-# more
-# mistakes when it reads its own tokens.
+# more mistakes when it reads its own tokens.
 
 # %% [markdown] lang="zh"
 # 第一步两者相同，因为喂的都是起始标记，而从第二步起，模型读自己的词元时错得更多。
@@ -943,11 +941,9 @@ print("evidence: sorting makes fewer mistakes in the mean (change < 0), backward
 # %% [markdown] lang="en"
 # We chose these two tasks because they disagree; that is what you should remember. In the order of the
 # alphabet a wrong letter does not change what should come next, and a model that has learned to go on after
-# it
-# gains. Backwards, the model finds its place by the letters that it has written. A wrong input with the old
-# target tells it that those letters are worth little, and it learns more slowly. Measure on your own task,
-# with
-# several seeds.
+# it gains. Backwards, the model finds its place by the letters that it has written. A wrong input with the
+# old target tells it that those letters are worth little, and it learns more slowly. Measure on your own
+# task, with several seeds.
 
 # %% [markdown] lang="zh"
 # 我们选这两个任务，正因为它们结果相反；要记住的就是这一点。按字母表排序时，写错一个字母并不改变接下来该写什么，
@@ -1008,8 +1004,7 @@ print(f"evidence: P(b | a) is {with_teacher:.3f} > 0.95 with teacher forcing; "
 
 # %% [markdown] lang="en"
 # Teacher forcing learns the true distribution, and its gap is one of practice. That is why today's large
-# models
-# are trained by it, with much data, and a better search (lesson 9) does the rest.
+# models are trained by it, with much data, and a better search (lesson 9) does the rest.
 
 # %% [markdown] lang="zh"
 # 教师强制学到的是真实的分布，它的差距是实践中的差距。所以今天的大模型都用它训练，加上大量数据，其余的交给更好的
@@ -1134,16 +1129,13 @@ with exercise("Exercise 2, find the bug"):
 # ### Exercise 3: dropout that stays
 #
 # In a recurrent layer a new mask at every step erases the memory bit by bit. Gal and Ghahramani (2016) keep
-# one
-# mask for the whole sentence. Write this dropout: x has shape (T, B, D), `keep` has shape (B, D), and all
-# steps
-# share it. The function returns y and a function from dy to dx, both with the shape of x.
+# one mask for the whole sentence. Write this dropout: x has shape (T, B, D), `keep` has shape (B, D), and
+# all steps share it. The function returns y and a function from dy to dx, both with the shape of x.
 #
 # <details><summary>Hint</summary>
 #
 # NumPy repeats an array of shape (B, D) along T by itself. The gradient passes through the same mask, with
-# the
-# same scale.
+# the same scale.
 #
 # </details>
 
@@ -1198,8 +1190,7 @@ with exercise("Exercise 3, dropout that stays"):
 #   ICLR 2016: exposure bias, and training on the metric itself.
 #
 # And the code: `minis2s/optim.py`, `minis2s/schedules.py`, and `Trainer.run` in `minis2s/train/loop.py`,
-# where
-# all of this comes together.
+# where all of this comes together.
 
 # %% [markdown] lang="zh"
 # ## 11. 接下来读什么
