@@ -129,7 +129,7 @@ const WORDS = {
   },
 };
 const PATHS_ZH = { readout: "读出", attention: "注意力", recurrent: "循环权重", "layer above": "上一层", bridge: "桥接",
-  "input feeding": "输入馈送", carry: "直通", "own h": "自身的 h", "layer input": "层输入" };
+  "input feeding": "输入馈送", carry: "传送通路", "own h": "自身的 h", "layer input": "层输入" };
 
 /** What each part of dh or dc is, for the learner. */
 const PARTS = {
