@@ -1,7 +1,7 @@
 """The page: one sentence of a tape as a dict of plain lists, which is what the viewer shows.
 
 Numbers are rounded to six significant digits. Of layers with more than 16 units, 16 are shown, spread
-evenly; lengths and losses are those of all units.
+evenly, and fewer where there are many layers; lengths and losses are those of all units.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,22 @@ from minis2s.trace.what_if import AttentionRow, Cut, ForceToken, Pin, cuts, what
 
 Array = np.ndarray
 UNITS = 16  # of a layer, at most
+COLUMNS = 40  # units of all layers together: what keeps the page of 12 tokens under 300 KB
 DIGITS = 6
+OF_PATHS = 4  # digits of the lengths of paths, which are only compared with each other
 PINNED = ((0.0, "closed"), (1.0, "open"))
 OFFERED = 4  # steps for which a change of each kind is offered, at most
+FEW_LAYERS = 3  # of more, each gate is pinned at two steps only
 TOP = 5
 FORWARD_HIDDEN = ("x",)  # the input, of another size, is not shown unit by unit
 BACKWARD_HIDDEN = ("dx",)
 
 
-def rounded(a) -> list | float:
-    """Numbers as nested lists, to six significant digits."""
+def rounded(a, digits: int = DIGITS) -> list | float:
+    """Numbers as nested lists, to some significant digits."""
     a = np.asarray(a, dtype=np.float64)
     # through text: 0.1 is 0.1 again, and no tail of nines goes into the file
-    return np.array([float(f"{x:.{DIGITS}g}") for x in a.ravel()]).reshape(a.shape).tolist()
+    return np.array([float(f"{x:.{digits}g}") for x in a.ravel()]).reshape(a.shape).tolist()
 
 
 def page(tape, row: int, *, source=None, target=None, title: str | None = None) -> dict:
@@ -49,6 +52,7 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
             "this step has numbers that are not finite (a training that diverged?): there is nothing to show"
         )
     top = tape.record.spec.of("decoder", tape.record.spec.levels("decoder") - 1)[0]
+    most = most_units([layer.size for layer in record.spec.layers])
     name = "A decode, step by step" if record.kind == "decode" else "A training step, step by step"
     return {
         "version": 1,
@@ -58,10 +62,12 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
         "target_in": [words.target(i) for i in run.fed[:T, 0]],
         "target_out": [words.target(i) for i in record.tgt_out[:T, 0]],
         "H": top.size,
-        "units": shown_units(top.size).tolist(),
+        "units": shown_units(top.size, most).tolist(),
         "loss": rounded(run.loss),
         "losses": rounded(run.surprise[:T, 0]),
-        "layers": [layer_page(layer, run, paths, words, S, T) for layer in record.spec.layers],
+        "asks_first": record.spec.decoder == "bahdanau",
+        "bridge": bridge_page(record),
+        "layers": [layer_page(layer, most, run, paths, words, S, T) for layer in record.spec.layers],
         "attention": attention_page(run, S, T),
         "outputs": outputs_page(run, words, T),
         "bptt": bptt_page(record, paths, S, T),
@@ -102,15 +108,21 @@ def text_of(tokens: Sequence[str] | None, i: int) -> str:
     return tokens[i] if i < len(tokens) else str(i)
 
 
-def shown_units(size: int) -> Array:
+def most_units(sizes: Sequence[int]) -> int:
+    """How many units of a layer are shown at most, for layers of these sizes."""
+    fits = (n for n in range(UNITS, 0, -1) if sum(min(n, size) for size in sizes) <= COLUMNS)
+    return next(fits, 1)
+
+
+def shown_units(size: int, most: int) -> Array:
     """Which units of a layer are shown."""
-    return np.arange(size) if size <= UNITS else np.linspace(0, size - 1, UNITS).round().astype(int)
+    return np.arange(size) if size <= most else np.linspace(0, size - 1, most).round().astype(int)
 
 
 def layer_page(
-    layer: LayerSpec, run: replay.Forward, paths: GradientPaths, words: Words, S: int, T: int
+    layer: LayerSpec, most: int, run: replay.Forward, paths: GradientPaths, words: Words, S: int, T: int
 ) -> dict:
-    units = shown_units(layer.size)
+    units = shown_units(layer.size, most)
     encoder = layer.part == "encoder"
     tokens = run.record.src if encoder else run.fed
     back = paths.back
@@ -141,6 +153,15 @@ def layer_page(
         "equations": [e._asdict() for e in equations],
         "steps": steps,
     }
+
+
+def bridge_page(record: Record) -> list[list[str]]:
+    """For each layer of the decoder the layers of the encoder whose last states it starts from."""
+    spec = record.spec
+    return [
+        [] if spec.bridge == "zero" else [layer.name for layer in spec.of("encoder", level)]
+        for level in spec.bridge_source
+    ]
 
 
 def attention_page(run: replay.Forward, S: int, T: int) -> dict | None:
@@ -186,7 +207,7 @@ def bptt_page(record: Record, paths: GradientPaths, S: int, T: int) -> dict:
         "states": states,
         "loss_steps": list(range(T)),
         "paths": edges,
-        "norm": rounded(norm),
+        "norm": rounded(norm, OF_PATHS),
         "total": rounded(total),
     }
 
@@ -194,9 +215,9 @@ def bptt_page(record: Record, paths: GradientPaths, S: int, T: int) -> dict:
 # -- what-ifs: a handful of each kind -----------------------------------------------------------------
 
 
-def spread(n: int) -> list[int]:
+def spread(n: int, most: int = OFFERED) -> list[int]:
     """A few of the numbers 0 ... n - 1, the first and the last among them."""
-    return list(range(n)) if n <= OFFERED else np.linspace(0, n - 1, OFFERED).round().astype(int).tolist()
+    return list(range(n)) if n <= most else np.linspace(0, n - 1, most).round().astype(int).tolist()
 
 
 def what_if_page(tape, row: int, words: Words, S: int, T: int) -> list[dict]:
@@ -221,10 +242,11 @@ def what_if_page(tape, row: int, words: Words, S: int, T: int) -> list[dict]:
 def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
     """(kind, label, where, change) of the changes that a page offers."""
     spec = record.spec
+    times = OFFERED if len(spec.layers) <= FEW_LAYERS else 2
     for layer in spec.layers:
         gates = CELLS[layer.cell].gates
         for gate in [g for g in gates if g in ("f", "i", "u", "r", "h")][:2]:
-            for t in spread(S if layer.part == "encoder" else T):
+            for t in spread(S if layer.part == "encoder" else T, times):
                 for value, word in PINNED if gate != "h" else ((0.0, "at 0"),):
                     label = f"{layer.name}, step {t}: all units of {gate} {word} ({value:g})"
                     where = {"layer": layer.name, "gate": gate, "step": t, "value": value}
