@@ -27,8 +27,6 @@ from minis2s.files import make_folder, read_text, reading, write_text
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from minis2s.gradcheck import Report
-
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 EXTRA = 'pip install "minis2s[lessons]"'
 PYTHON = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -73,8 +71,9 @@ def reason(error: Exception) -> str:
     return f"{kind}{where}: {said}" if said else f"{kind}{where}"
 
 
-def what_is_wrong(report: "Report") -> str:
-    """One line for the check of an exercise: which gradients of a report are wrong and by how much, not why."""
+def what_is_wrong(report: Any) -> str:
+    """One line for the check of an exercise: which gradients of a `gradcheck.Report` are wrong and by how much,
+    not why."""
     told = [finding.says for finding in report.findings if finding.ok is False]
     for block in report.blocks:
         if block.verdict == "wrong":

@@ -8,33 +8,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minis2s.data.vocabulary import BOS, EOS, PAD, SPECIAL_TOKENS
 from minis2s.errors import UserError
 from minis2s.trace import replay, replay_backward
 from minis2s.trace.beam_tree import best_node
 from minis2s.trace.bptt import EDGES, GradientPaths
 from minis2s.trace.cells import CELLS, gru_equations
+from minis2s.trace.page_values import Words, rounded
+from minis2s.trace.page_what_if import what_if_page
 from minis2s.trace.record import LayerSpec, Record
-from minis2s.trace.what_if import AttentionRow, Cut, ForceToken, Pin, cuts, what_if
 
 Array = np.ndarray
 UNITS = 16  # of a layer, at most
 COLUMNS = 40  # units of all layers together: what keeps the page of 12 tokens under 300 KB
-DIGITS = 6
 OF_PATHS = 4  # digits of the lengths of paths, which are only compared with each other
-PINNED = ((0.0, "closed"), (1.0, "open"))
-OFFERED = 4  # steps for which a change of each kind is offered, at most
-FEW_LAYERS = 3  # of more, each gate is pinned at two steps only
 TOP = 5
 FORWARD_HIDDEN = ("x",)  # the input, of another size, is not shown unit by unit
 BACKWARD_HIDDEN = ("dx",)
-
-
-def rounded(a, digits: int = DIGITS) -> list | float:
-    """Numbers as nested lists, to some significant digits."""
-    a = np.asarray(a, dtype=np.float64)
-    # through text: 0.1 is 0.1 again, and no tail of nines goes into the file
-    return np.array([float(f"{x:.{digits}g}") for x in a.ravel()]).reshape(a.shape).tolist()
 
 
 def page(tape, row: int, *, source=None, target=None, title: str | None = None) -> dict:
@@ -74,38 +63,6 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
         "what_if": what_if_page(tape, row, words, S, T),
         "beam": beam_page(tape, row, words),
     }
-
-
-class Words:
-    """Ids as the texts of their tokens."""
-
-    def __init__(self, source, target):
-        self._source, self._target = tokens_of(source), tokens_of(target)
-
-    def source(self, token: int) -> str:
-        return text_of(self._source, int(token))
-
-    def target(self, token: int) -> str:
-        return text_of(self._target, int(token))
-
-
-def tokens_of(words) -> Sequence[str] | None:
-    """The tokens of a Codec or Vocabulary; None for None. Raises TypeError for anything else."""
-    if words is None:
-        return None
-    vocabulary = getattr(words, "vocabulary", words)
-    tokens = getattr(vocabulary, "tokens", None)
-    if not isinstance(tokens, list):
-        raise TypeError(
-            f"source and target must be a Codec, a Vocabulary or None, got {type(words).__name__}"
-        )
-    return tokens
-
-
-def text_of(tokens: Sequence[str] | None, i: int) -> str:
-    if tokens is None:
-        return SPECIAL_TOKENS[i] if i < len(SPECIAL_TOKENS) else str(i)
-    return tokens[i] if i < len(tokens) else str(i)
 
 
 def most_units(sizes: Sequence[int]) -> int:
@@ -210,89 +167,6 @@ def bptt_page(record: Record, paths: GradientPaths, S: int, T: int) -> dict:
         "norm": rounded(norm, OF_PATHS),
         "total": rounded(total),
     }
-
-
-# -- what-ifs: a handful of each kind -----------------------------------------------------------------
-
-
-def spread(n: int, most: int = OFFERED) -> list[int]:
-    """A few of the numbers 0 ... n - 1, the first and the last among them."""
-    return list(range(n)) if n <= most else np.linspace(0, n - 1, most).round().astype(int).tolist()
-
-
-def what_if_page(tape, row: int, words: Words, S: int, T: int) -> list[dict]:
-    record = tape.record.rows([row])
-    found = []
-    for kind, label, where, change in offered(record, replay.forward(record), words, S, T):
-        result = what_if(record, [change])
-        found.append(
-            {
-                "kind": kind,
-                "label": label,
-                "where": where,
-                "loss": rounded(result.loss),
-                "losses": rounded(result.losses[:T, 0]),
-                "output": [words.target(i) for i in result.best[:T, 0]],
-                "right_p": rounded(result.right_p[:T, 0]),
-            }
-        )
-    return found
-
-
-def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
-    """(kind, label, where, change) of the changes that a page offers."""
-    spec = record.spec
-    times = OFFERED if len(spec.layers) <= FEW_LAYERS else 2
-    for layer in spec.layers:
-        gates = CELLS[layer.cell].gates
-        for gate in [g for g in gates if g in ("f", "i", "u", "r", "h")][:2]:
-            for t in spread(S if layer.part == "encoder" else T, times):
-                for value, word in PINNED if gate != "h" else ((0.0, "at 0"),):
-                    label = f"{layer.name}, step {t}: all units of {gate} {word} ({value:g})"
-                    where = {"layer": layer.name, "gate": gate, "step": t, "value": value}
-                    yield "pin a gate", label, where, Pin(layer.name, gate, value, step=t)
-    if run.attended is not None:
-        for t in spread(T):
-            best = int(run.attended[t].weights[0, 0, :S].argmax())
-            rows = [
-                (f"all on {words.source(record.src[s, 0])!r} ({s})", s) for s in {(best + 1) % S, 0} - {best}
-            ]
-            for text, s in sorted(rows, key=lambda pair: pair[1]):
-                weights = np.zeros(len(record.src))
-                weights[s] = 1.0
-                where = {"step": t, "source": s, "weights": weights[:S].tolist()}
-                yield "overwrite an attention row", f"step {t}: {text}", where, AttentionRow(t, weights)
-            weights = np.zeros(len(record.src))
-            weights[:S] = 1 / S
-            where = {"step": t, "source": None, "weights": rounded(weights[:S])}
-            yield (
-                "overwrite an attention row",
-                f"step {t}: all positions alike",
-                where,
-                AttentionRow(t, weights),
-            )
-    for t in spread(T):
-        if t == 0:
-            continue
-        # the most probable wrong token of the step before, as a model that reads its own output would meet it
-        order = np.argsort(-run.probs[t - 1, 0], kind="stable").tolist()
-        wrong = [i for i in order if i not in (PAD, BOS, EOS, int(run.fed[t, 0]))]
-        for token in wrong[:2]:
-            label = f"step {t}: reads {words.target(token)!r} in place of {words.target(run.fed[t, 0])!r}"
-            where = {"step": t, "token": words.target(token), "id": token}
-            yield "force a token", label, where, ForceToken(t, token)
-    for path in cuts(record):
-        yield "cut a path", f"no {path}, anywhere", {"path": path, "layer": None, "step": None}, Cut(path)
-        if path in ("carry", "recurrent"):
-            for layer in spec.layers:
-                if path == "carry" and layer.cell == "rnn":
-                    continue
-                where = {"path": path, "layer": layer.name, "step": None}
-                yield "cut a path", f"no {path} in {layer.name}", where, Cut(path, layer=layer.name)
-        if path in ("attention", "input feeding"):
-            for t in spread(T):
-                where = {"path": path, "layer": None, "step": t}
-                yield "cut a path", f"no {path} at step {t}", where, Cut(path, step=t)
 
 
 def beam_page(tape, row: int, words: Words) -> dict | None:

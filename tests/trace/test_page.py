@@ -9,7 +9,8 @@ import pytest
 
 import minis2s
 from minis2s import CharTokenizer, Codec, ModelConfig, UserError, Vocabulary, beam_search
-from minis2s.trace.page import COLUMNS, most_units, rounded
+from minis2s.trace.page import COLUMNS, most_units
+from minis2s.trace.page_values import rounded
 
 KEYS = {
     "version", "title", "row", "source", "target_in", "target_out", "H", "units", "loss", "losses", "layers",
