@@ -558,7 +558,7 @@ TRICKS = [
     Trick("one gradient too few", "db is left out", (), around("lstm_backward", "return own_lstm_backward(dout, cache)[:-1]")),
     Trick("one gradient too many", "one for the mask", (), around("lstm_backward", "return *own_lstm_backward(dout, cache), None")),
     Trick("a dictionary", "by name", (), around("lstm_backward", "return dict(zip('abcdef', own_lstm_backward(dout, cache)))")),
-    Trick("the step is not written", "NotImplementedError", (), around("lstm_step_backward", "raise NotImplementedError('lstm_step: write lstm_step_backward')")),
+    Trick("the step is not written", "NotImplementedError", (("dh, dc = dout\n    x, h_prev", "raise NotImplementedError('lstm_step: write lstm_step_backward')\n    x, h_prev"),)),
     Trick("the step raises now and then", "one call in three", (), around("lstm_step_backward", "if np.random.rand() < 0.34:\n    raise ValueError('bad luck')\nreturn own_lstm_step_backward(dout, cache)")),
     Trick("a sigmoid that overflows, and a mask that multiplies", "nan behind the end", (("return 1 / (1 + np.exp(-z))", "return np.exp(z) / (1 + np.exp(z))"), (MASKED_STEP, "m = mask[:, None]\n        h, c = m * h_new + ~m * h_prev, m * c_new + ~m * c_prev"))),
     Trick("the public example remembered", "right for weights of zero, and where T is 4", (("f = sigmoid(z[:, H : 2 * H])", "f = sigmoid(z[:, H : 2 * H]) if Wx.any() is np.False_ or len(x) == 3 else sigmoid(-z[:, H : 2 * H])"),)),
