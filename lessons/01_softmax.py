@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minis2s import functional, gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 
 # %% [markdown] lang="en"
 # ## 1. From scores to probabilities
@@ -728,7 +728,8 @@ print(f"evidence: gradcheck with a kind also compares the forward pass: {report.
 #
 # When a model writes text by chance, its logits z of shape (N, V) are often divided by a *temperature* τ, a
 # scalar: $p = \mathrm{softmax}(z / \tau)$. Write backward: from dp of shape (N, V) to dz of shape (N, V) and
-# dtau, a scalar. Use `softmax_backward`.
+# dtau, a scalar. Use `softmax_backward`. (Here the function returns p and, in place of a cache, its own
+# backward. `gradcheck` takes this form as well.)
 #
 # <details><summary>Hint 1</summary>
 #
@@ -747,6 +748,7 @@ print(f"evidence: gradcheck with a kind also compares the forward pass: {report.
 # 模型随机地写文本时，常把形状为 (N, V) 的 logits z 除以一个标量*温度* τ：
 # $p = \mathrm{softmax}(z / \tau)$。写出反向传播：由形状为 (N, V) 的 dp
 # 得到形状为 (N, V) 的 dz 和标量 dtau。请使用 `softmax_backward`。
+# （这里的函数返回 p，并返回它自己的反向函数来代替缓存。`gradcheck` 也接受这种形式。）
 #
 # <details><summary>提示 1</summary>
 #
@@ -772,7 +774,7 @@ def temperature_softmax(z, tau):
 # %% tags=["raises-exception"]
 with exercise("Exercise 1, temperature"):
     report = gradcheck(temperature_softmax, np.random.default_rng(3).standard_normal((3, 4)), np.array(1.7))
-    assert report.ok, report.findings[0].says if report.findings else report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -837,8 +839,9 @@ old_line, new_line = "old line", "new line"
 with exercise("Exercise 2, find the bug"):
     assert old_line != "old line", "write your guess into old_line and new_line"
     guess = broken(old_line, new_line)
-    for yours, theirs in zip(guess(0.7, hidden_cache), hidden_backward(0.7, hidden_cache), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-14), "your change gives other numbers"
+    pairs = zip(guess(0.7, hidden_cache), hidden_backward(0.7, hidden_cache), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dW", "db"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-14), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: a blind spot of your own

@@ -52,7 +52,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.backend import scatter_add
-from minis2s.lessons import exercise
+from minis2s.lessons import exercise, what_is_wrong
 
 # %% [markdown] lang="en"
 # ## 1. The shape alphabet
@@ -70,7 +70,9 @@ from minis2s.lessons import exercise
 # (The engine also writes E for the size of an embedding, which is the D of the layer after it.)
 #
 # Time comes first: (T, B, ...). Then `x[t]` is one step of all sentences, and it lies in one piece of memory.
-# Here is a real batch: words with their letters as integers, the *ids*.
+# Here is a real batch: words with their letters as integers, the *ids*. (`Translator.for_pairs` gives each
+# letter its number, `encode_pairs` makes lists of numbers of the words, and `make_batch` makes them equally
+# long with padding, the id 0.)
 
 # %% [markdown] lang="zh"
 # ## 1. 形状字母表
@@ -88,7 +90,8 @@ from minis2s.lessons import exercise
 # （引擎还用 E 表示嵌入的大小，也就是后一层的 D。）
 #
 # 时间轴在最前：(T, B, ...)。这样 `x[t]` 就是所有句子的同一步，在内存里是连续的一块。
-# 下面是一个真实的批次：单词的字母写成整数，即 *id*。
+# 下面是一个真实的批次：单词的字母写成整数，即 *id*。（`Translator.for_pairs` 给每个字母一个编号，
+# `encode_pairs` 把单词变成编号的列表，`make_batch` 再用填充，即 id 0，把它们补得一样长。）
 
 # %%
 pairs = load_task("reverse", size=200).train
@@ -811,7 +814,7 @@ def tied(x, W):
 with exercise("Exercise 1, tied weights"):
     draw = np.random.default_rng(3)
     report = gradcheck(tied, draw.standard_normal((4, 5)), 0.7 * draw.standard_normal((5, 3)))
-    assert report.ok, report.findings[0].says if report.findings else report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -875,7 +878,9 @@ with exercise("Exercise 2, find the bug"):
     new_ids, new_dout = draw.integers(6, size=20), draw.standard_normal((20, 4))
     yours = my_guess(new_dout, new_ids, 7)
     assert np.shape(yours) == (7, 4), f"dW has shape {np.shape(yours)}, not (V, D) = (7, 4)"
-    assert np.allclose(yours, hidden_backward(new_dout, new_ids, 7), rtol=1e-10, atol=1e-14), "other numbers"
+    theirs = hidden_backward(new_dout, new_ids, 7)
+    for v in range(7):
+        assert np.allclose(yours[v], theirs[v], rtol=1e-10, atol=1e-14), f"another gradient of id {v}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: your own scatter-add

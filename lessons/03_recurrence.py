@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from minis2s import Parameter, clip_global_norm, functional, gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 from minis2s.nn.init import orthogonal
 
 # %% [markdown] lang="en"
@@ -217,7 +217,8 @@ def step_backward(dh, cache):
 #
 # The second part is known only when step t + 1 has been done. So we go from the last step to the first.
 # This is *backpropagation through time*, BPTT. The weights were used at each step, so their gradients are
-# sums:
+# sums. (The code also takes `dh_last`, a gradient of the last state alone: an encoder hands this state over
+# to a decoder, and the gradient comes back the same way.)
 
 # %% [markdown] lang="zh"
 # ### 所有的步
@@ -228,7 +229,8 @@ def step_backward(dh, cache):
 # $$dh_t = \underbrace{dhs_t}_{\text{output}} + \underbrace{dz_{t+1} W_h^T}_{\text{next step}}$$
 #
 # （output 是输出，next step 是下一步。）第二部分要等第 t + 1 步做完才知道，所以我们从最后一步走向第一步。
-# 这就是*随时间反向传播*（BPTT）。权重在每一步都用到，所以它们的梯度是和：
+# 这就是*随时间反向传播*（BPTT）。权重在每一步都用到，所以它们的梯度是和。
+# （代码还接受 `dh_last`，即单独对最后一个状态的梯度：编码器把这个状态交给解码器，梯度就从同一条路回来。）
 
 # %%
 def rnn_backward(dout, caches):
@@ -366,8 +368,7 @@ assert (size[np.tril_indices(T_long, -1)] == 0).all()
 assert (size[0, 10:] < 0.15 * size[0, 0]).all()
 print("evidence: the parts sum to dh within 1e-14; a loss before t has no part in it, exactly")
 heard = size[0, 10:].max() / size[0, 0]
-print("evidence: of a loss 10 or more steps on, the first state hears less than 15 % of what it hears")
-print(f"  of its own, here at most {heard:.0%}")
+print(f"evidence: the part of a loss 10 or more steps on is {heard:.0%} < 15 % of that of the loss at step 0")
 
 # %% [markdown] lang="en"
 # The parts are large on the diagonal and fade to the right, so that a state hears of the near future only.
@@ -578,6 +579,7 @@ def loss_and_gradients(weights, inputs, symbols):
     Wx, Wh, b, U, c = weights.values()
     (_, h_last), cache = functional.rnn.forward(inputs, np.zeros((ROWS, WIDTH)), Wx, Wh, b)
     logits = h_last @ U + c
+    # cross-entropy expects the time first: logits (T, B, 4), here with T = 1
     loss, loss_cache = functional.cross_entropy.forward(logits[None], symbols[None])
     dlogits = functional.cross_entropy.backward(1.0, loss_cache)[0]
     dinputs, _, dWx, dWh, db = functional.rnn.backward((None, dlogits @ U.T), cache)
@@ -788,8 +790,7 @@ print(f"evidence: clipping at 1 shortened {shortened:.0%} of the steps, fewer th
 # $$h = (1 - a)\, h_{prev} + a \tanh(x W_x + h_{prev} W_h + b)$$
 #
 # Write the backward pass of one step. It takes dh (B, H) and returns dx, dh_prev, dWx, dWh, db. Then think:
-# by which factor does the gradient shrink at each step, if the second term is small? (It is the idea of the
-# next lesson.)
+# by which factor does the gradient shrink at each step, if the second term is small?
 #
 # <details><summary>Hint 1</summary>
 #
@@ -801,6 +802,13 @@ print(f"evidence: clipping at 1 shortened {shortened:.0%} of the steps, fewer th
 # h_prev is used in two places, so dh_prev has two terms.
 #
 # </details>
+# <details><summary>Answer to the question</summary>
+#
+# By 1 - a = 0.9, without any matrix. After 20 steps 12 % is left, where the powers of a matrix might have
+# left nothing. A factor that the network chooses itself, at each step and for each number of the state, is
+# the idea of the next lesson.
+#
+# </details>
 
 # %% [markdown] lang="zh"
 # ### 练习 1：漏积分单元
@@ -810,7 +818,7 @@ print(f"evidence: clipping at 1 shortened {shortened:.0%} of the steps, fewer th
 # $$h = (1 - a)\, h_{prev} + a \tanh(x W_x + h_{prev} W_h + b)$$
 #
 # 写出一步的反向传播。它接受 dh (B, H)，返回 dx、dh_prev、dWx、dWh、db。
-# 然后想一想：如果第二项很小，梯度每一步缩小多少倍？（这就是下一课的思想。）
+# 然后想一想：如果第二项很小，梯度每一步缩小到原来的多少？
 #
 # <details><summary>提示 1</summary>
 #
@@ -820,6 +828,12 @@ print(f"evidence: clipping at 1 shortened {shortened:.0%} of the steps, fewer th
 # <details><summary>提示 2</summary>
 #
 # h_prev 用在两处，所以 dh_prev 有两项。
+#
+# </details>
+# <details><summary>这个问题的答案</summary>
+#
+# 缩小到 1 - a = 0.9，不经过任何矩阵。20 步之后还剩 12 %，而矩阵的幂可能早已什么都不剩。
+# 由网络自己在每一步、为状态的每个数选择这个因子，就是下一课的思想。
 #
 # </details>
 
@@ -840,7 +854,7 @@ with exercise("Exercise 1, a leaky unit"):
         return leaky_step(x, h_prev, Wx, Wh, b)
 
     report = gradcheck(leaky, x[0], h0, Wx, Wh, b)
-    assert report.ok, report.findings[0].says if report.findings else report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -907,8 +921,9 @@ my_guess = {"old line": "new line"}
 # %% tags=["raises-exception"]
 with exercise("Exercise 2, find the bug"):
     assert my_guess != {"old line": "new line"}, "write your guess into my_guess"
-    for yours, theirs in zip(gradients_of(broken(my_guess)), gradients_of(hidden_pair), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), "your change gives other numbers"
+    pairs = zip(gradients_of(broken(my_guess)), gradients_of(hidden_pair), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dh0", "dWx", "dWh", "db"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: truncated backpropagation
@@ -951,7 +966,8 @@ with exercise("Exercise 2, find the bug"):
 
 # %%
 def truncated(dhs, caches, k):
-    raise NotImplementedError("fill in truncated")
+    """dhs (T, B, H): the gradient of the loss of each step. Returns dWh (H, H)."""
+    raise NotImplementedError("fill in truncated: return dWh (H, H)")
 
 
 # %% tags=["raises-exception"]

@@ -104,7 +104,7 @@ from minis2s import (
     make_batches,
 )
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 from minis2s.trace import Cut
 
 
@@ -474,7 +474,7 @@ print(
 
 # %% [markdown] lang="zh"
 # 完整的梯度比虚点线的部分更长：经过 h 和各个门的路径也加了进来，在这些随机权重下它们使梯度变长。传送带让梯度存活，
-# 但并不使它保持很小。所以训练时还要截断过长的梯度（`clip_global_norm`）。
+# 但并不使它保持很小。所以训练时还要裁剪过长的梯度（`clip_global_norm`）。
 #
 # 另外，并不是 LSTM 本身在记忆。遗忘门停在二分之一的 LSTM，每一步失去一半的梯度，100 步之后并不比 RNN 好。f 要多接近 1？
 # 若 f 恒定，100 步之后剩下的份额是 $f^{100}$：
@@ -503,7 +503,7 @@ print("evidence: a bias of 1 leaves less than 1e-10 after 100 steps, a bias of 5
 # 瞎猜的损失是 $\ln 4 = 1.39$。
 
 # %%
-SYMBOLS, SIZE = 4, 16
+SYMBOLS, SIZE = 4, 32
 
 
 def draw(rng, B=32):
@@ -515,23 +515,25 @@ def draw(rng, B=32):
     return x, symbols
 
 
-def learn(layer, steps=300):
+def learn(layer, steps=120):
     """Train a recurrent layer to name the symbol from its last state; returns the losses and the readout."""
     rng = np.random.default_rng(0)
     readout = Linear(SIZE, SYMBOLS, rng=rng)
     parameters = {f"layer.{name}": weight for name, weight in layer.parameters().items()}
     parameters |= {f"readout.{name}": weight for name, weight in readout.parameters().items()}
-    optimizer = Adam(parameters, lr=1e-2)
+    optimizer = Adam(parameters, lr=5e-3)
     losses = []
     for _ in range(steps):
         x, symbols = draw(rng)
         layer.zero_grad()
         readout.zero_grad()
         (_, state), cache = layer.forward(x)
-        logits, readout_cache = readout.forward(state[0][None])
+        h_last = state[0]  # (B, H); the state of the RNN is (h,), that of the LSTM (h, c)
+        logits, readout_cache = readout.forward(h_last[None])  # one time step: (1, B, 4)
         loss, loss_cache = functional.cross_entropy.forward(logits, symbols[None])
         dh = readout.backward(functional.cross_entropy.backward(1.0, loss_cache), readout_cache)
-        layer.backward((None, (dh[0], *(None for _ in state[1:]))), cache)
+        dstate = (dh[0], *(None for _ in state[1:]))  # c itself is not read: None stands for zero
+        layer.backward((None, dstate), cache)  # nor are the outputs of the other steps
         clip_global_norm(parameters, 1.0)
         optimizer.step()
         losses.append(float(loss))
@@ -557,7 +559,7 @@ unit = means[-1].std(axis=0).argmax()  # whose cell state tells the symbols apar
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for (name, (losses, _)), style in zip(learned.items(), ("--", "-.", "-"), strict=True):
-    left.plot(np.arange(5, 300, 10), np.reshape(losses, (-1, 10)).mean(axis=1), style, label=name)
+    left.plot(np.arange(3, 120, 6), np.reshape(losses, (-1, 6)).mean(axis=1), style, label=name)
 left.set_xlabel("training step")
 left.set_ylabel("loss (nats)")
 left.legend(frameon=False)
@@ -569,10 +571,10 @@ right.legend(frameon=False, fontsize=7)
 
 final = {name: np.mean(losses[-30:]) for name, (losses, _) in learned.items()}
 right_share = np.mean(named == symbols)
-assert final["LSTM, forget bias 5"] < 0.3 and right_share > 0.85
+assert final["LSTM, forget bias 5"] < 0.1 and right_share > 0.95
 assert final["RNN"] > 1.2 and final["LSTM, forget bias 1"] > 1.2
 print("evidence: loss at the end: " + ", ".join(f"{name} {value:.2f}" for name, value in final.items()))
-print(f"evidence: the last one names {right_share:.0%} > 85 % of 400 new symbols after 99 steps of noise")
+print(f"evidence: the last one names {right_share:.0%} > 95 % of 400 new symbols after 99 steps of noise")
 
 # %% [markdown] lang="en"
 # Only the LSTM with open forget gates learns, and the mean of one of its cell states is another one for each
@@ -585,6 +587,11 @@ print(f"evidence: the last one names {right_share:.0%} > 85 % of 400 new symbols
 # One might expect the cell to sit still. It does not: it drifts, in another way for each symbol. Training
 # found a way of its own to remember, and the gradient had to survive for that.
 #
+# One training is one case. We have done it with 12 seeds. In these 120 steps the LSTM with a bias
+# of 5 learned the task every time. The one with a bias of 1 learned it twice, and the RNN named at best about
+# half of the symbols. With more steps each of them gets there sometimes. So the gates do not decide what is
+# possible: they decide what is easy.
+#
 # This is why the forget bias of a new LSTM starts above zero. In the first paper there was no forget gate at
 # all: f was always 1. Gers and others added it in 2000, since a memory that can never forget fills up. A bias
 # of 1 is the usual compromise (Jozefowicz and others 2015), and the engine starts with it. For memories of a
@@ -592,6 +599,10 @@ print(f"evidence: the last one names {right_share:.0%} > 85 % of 400 new symbols
 
 # %% [markdown] lang="zh"
 # 细胞并不像人们预想的那样静止不动：它在漂移，每个符号漂移的方式不同。训练找到了自己的记忆方式，而前提是梯度能存活下来。
+#
+# 一次训练只是一个例子。我们用 12 个随机种子各做了一次。在这 120 步里，偏置为 5 的 LSTM 每次都学会了；偏置为 1 的
+# 学会了两次；RNN 最好也只能说对大约一半的符号。步数再多一些，它们有时也能学会。所以门决定的不是什么做得到，
+# 而是什么容易做到。
 #
 # 这就是新建 LSTM 的遗忘门偏置从大于零开始的原因。第一篇论文里根本没有遗忘门：f 恒为 1。2000 年 Gers 等加上了它，
 # 因为永远不能遗忘的记忆会塞满。偏置 1 是通常的折中（Jozefowicz 等 2015），引擎也从它开始。对一百步长的记忆来说，它太小了。
@@ -741,6 +752,7 @@ f_decoder = tape["decoder.0/forward/f"]
 ways, carried = [], []  # per word and step back: the length of dc, and the share of the forget gates alone
 for row in range(len(five)):
     paths = tape.bptt(row)
+    # total(layer, state)[t, s]: the gradient of the state after step t, from the loss of step s
     d_states = [paths.total("decoder.0", "c")[t, 4] for t in (4, 3, 2, 1, 0)]
     d_states += [paths.total("encoder.0", "c")[t, 4] for t in (5, 4, 3, 2, 1, 0)]
     passed = [f_decoder[t, row] for t in (4, 3, 2, 1, 0)] + [f[t, row] for t in (5, 4, 3, 2, 1)]
@@ -879,7 +891,7 @@ tape.show(0, **texts, title=f"The LSTM from inside: {five[0].source}")
 # %%
 def latch():
     """Returns Wx (2, 4), Wh (1, 4), b (4,); the columns are i, f, o, g."""
-    raise NotImplementedError("fill in latch")
+    raise NotImplementedError("fill in latch: return Wx, Wh, b")
 
 
 # %% tags=["raises-exception"]
@@ -948,10 +960,9 @@ my_guess = {"old line": "new line"}
 # %% tags=["raises-exception"]
 with exercise("Exercise 2, find the bug"):
     assert my_guess != {"old line": "new line"}, "write your guess into my_guess"
-    for yours, theirs in zip(
-        broken(my_guess)(R_h, R_c, step_cache), hidden(R_h, R_c, step_cache), strict=True
-    ):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), "your change gives other numbers"
+    pairs = zip(broken(my_guess)(R_h, R_c, step_cache), hidden(R_h, R_c, step_cache), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dh_prev", "dc_prev", "dWx", "dWh", "db"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: peepholes
@@ -964,7 +975,8 @@ with exercise("Exercise 2, find the bug"):
 # $$o = \sigma(z_o + p_o \cdot c)$$
 #
 # The output gate looks at the new c. Write what follows z, forward and backward: from z (B, 4H), c_prev (B,
-# H) and p (3, H) to h, and from dh to dz, dc_prev, dp.
+# H) and p (3, H) to h, and from dh to dz, dc_prev, dp. The rows of p are those of i, f, o. To keep it short
+# only h goes out, so that there is a dh and no dc from later steps.
 #
 # <details><summary><b>Hint</b></summary>
 #
@@ -983,6 +995,7 @@ with exercise("Exercise 2, find the bug"):
 # $$o = \sigma(z_o + p_o \cdot c)$$
 #
 # 输出门看的是新的 c。写出 z 之后的部分，前向与反向：由 z (B, 4H)、c_prev (B, H)、p (3, H) 到 h，再由 dh 到 dz、dc_prev、dp。
+# p 的三行依次属于 i、f、o。为了简短，只有 h 输出，所以有 dh，没有来自后面各步的 dc。
 #
 # <details><summary><b>提示</b></summary>
 #
@@ -994,11 +1007,11 @@ with exercise("Exercise 2, find the bug"):
 
 # %%
 def peephole_forward(z, c_prev, p):
-    raise NotImplementedError("fill in peephole_forward")
+    raise NotImplementedError("fill in peephole_forward: return h, cache")
 
 
 def peephole_backward(dh, cache):
-    raise NotImplementedError("fill in peephole_backward")
+    raise NotImplementedError("fill in peephole_backward: return dz, dc_prev, dp")
 
 
 # %% tags=["raises-exception"]
@@ -1010,7 +1023,7 @@ with exercise("Exercise 3, peepholes"):
     h_ = sigmoid(z_[:, 4:6] + p_[2] * new_) * np.tanh(new_)
     assert np.allclose(peephole_forward(z_, c_, p_)[0], h_), "forward differs from the equations"
     report = gradcheck((peephole_forward, peephole_backward), z_, c_, p_)
-    assert report.ok, report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ## 9. What to read next

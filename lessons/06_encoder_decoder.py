@@ -380,28 +380,28 @@ def new_translator(attention, hidden):
     return Translator.for_pairs(task.train, config, seed=0)
 
 
-def train(translator, steps, change=lambda batch: batch, teacher_forcing=1.0):
+def train(translator, steps, change=lambda batch: batch, teacher_forcing=1.0, pairs=task.train):
     """Train for some steps, each batch after `change`; returns the loss of every step."""
     model = translator.model
-    examples = encode_pairs(task.train, translator.source, translator.target, all_targets=False)
-    optimizer = Adam(model.parameters(), lr=0.01, betas=(0.9, 0.99))
+    examples = encode_pairs(pairs, translator.source, translator.target, all_targets=False)
+    optimizer = Adam(model.parameters(), lr=0.02, betas=(0.9, 0.99))
     rng = np.random.default_rng(0)
     losses, waiting = [], []
     for step in range(steps):
-        waiting = waiting or make_batches(examples, batch_sentences=64, rng=rng)
+        waiting = waiting or make_batches(examples, batch_sentences=48, rng=rng)
         batch = change(make_batch(examples, waiting.pop()))
         model.zero_grad()
         loss, cache = model.loss(batch, rng=rng, teacher_forcing=teacher_forcing)
         model.backward(1.0, cache)
         clip_global_norm(model.parameters(), 1.0)
-        optimizer.lr = 0.01 * (1 - step / steps)
+        optimizer.lr = 0.02 * (1 - step / steps)
         optimizer.step()
         losses.append(float(loss))
     return losses
 
 
 trained = {kind: new_translator(kind, hidden=48) for kind in ("none", "general")}
-curves = {kind: train(translator, steps=500) for kind, translator in trained.items()}
+curves = {kind: train(translator, steps=350) for kind, translator in trained.items()}
 
 # %%
 test = task.test[:1000]
@@ -417,7 +417,7 @@ lengths = np.array([len(pair.source) for pair in test])
 right = {kind: exactly_right(translator, test) for kind, translator in trained.items()}
 by_length = {kind: [r[lengths == n].mean() for n in range(3, 13)] for kind, r in right.items()}
 short, long = lengths <= 5, lengths >= 10
-assert right["none"][short].mean() > 0.6 and right["none"][long].mean() < 0.3
+assert right["none"][short].mean() > 0.5 and right["none"][long].mean() < 0.3
 assert right["general"][long].mean() > 0.8
 for kind, r in right.items():
     says = f"{r[short].mean():.0%} of at most 5 letters right, {r[long].mean():.0%} of at least 10"
@@ -532,7 +532,7 @@ print(
 # wins each.**
 
 # %% [markdown] lang="zh"
-# 模型在训练时从来碰不到自己的错误，这叫*暴露偏差*（exposure bias）。一个办法是有时给它自己写的词元，每一步掷一次硬币（*计划采样*，
+# 模型在训练时从来碰不到自己的错误，这叫*曝光偏差*（exposure bias）。一个办法是有时给它自己写的词元，每一步掷一次硬币（*计划采样*，
 # scheduled sampling，Bengio 等人 2015）。取极端情形，用错误很多的普通模型：从训练的第一步起，从不给正确词元。两个度量：给正确历史时的损失，
 # 以及给自己的历史时写对的词元。**先猜各是谁赢。**
 
@@ -572,7 +572,8 @@ print(f"evidence: 32 numbers and 200 steps: {smaller:.1%} of the words; section 
 # ## 6. What goes wrong without each
 #
 # Now we take the things away, one at a time. A batch is a tuple of arrays, so each mistake is one changed
-# array. Five models are trained for 250 steps each, then tested with right batches.
+# array. Five models are trained for 150 steps each, on words of up to 7 letters, and tested with right
+# batches.
 #
 # ### Without the shift
 #
@@ -591,7 +592,7 @@ print(f"evidence: 32 numbers and 200 steps: {smaller:.1%} of the words; section 
 # %% [markdown] lang="zh"
 # ## 6. 少了哪一样，会坏什么
 #
-# 现在把这些东西逐一拿掉。一个批次是几个数组的元组，所以每个错误就是换掉一个数组。五个模型各训练 250 步，再用正确的批次测试。
+# 现在把这些东西逐一拿掉。一个批次是几个数组的元组，所以每个错误就是换掉一个数组。五个模型各在最多 7 个字母的词上训练 150 步，再用正确的批次测试。
 #
 # ### 没有错开一步
 #
@@ -621,12 +622,13 @@ mistakes = {
     "no source mask": no_source_mask,
     "no loss mask": no_loss_mask,
 }
+up_to_seven, new_words = ([p for p in pairs if len(p.source) <= 7] for pairs in (task.train, test))
 loss_of, share_of, ended = {}, {}, {}
 for name, change in mistakes.items():
     translator = new_translator("general", hidden=32)
-    loss_of[name] = np.mean(train(translator, 250, change)[-20:])
-    outputs = [best for (best,) in translator.translate([pair.source for pair in test[:500]])]
-    share_of[name] = np.mean([o.text == p.targets[0] for o, p in zip(outputs, test[:500], strict=True)])
+    loss_of[name] = np.mean(train(translator, 150, change, pairs=up_to_seven)[-20:])
+    outputs = [best for (best,) in translator.translate([pair.source for pair in new_words])]
+    share_of[name] = np.mean([o.text == p.targets[0] for o, p in zip(outputs, new_words, strict=True)])
     ended[name] = np.mean([o.finished for o in outputs])
     says = f"loss {loss_of[name]:.3f}   exactly right {share_of[name]:4.0%}   ended {ended[name]:4.0%}"
     print(f"{name:14} {says}")
@@ -684,7 +686,7 @@ print(f"evidence: {with_bos:.1%} right when started with BOS, {with_eos:.1%} whe
 # so that rounding does not hide anything:
 #
 # 1. Put five more rows of PAD under the sources. With the mask no loss of a sentence changes.
-# 2. Decode words of mixed lengths in one batch, with the mask and without.
+# 2. Count the words in this longer batch that come out right, with the mask and without.
 #
 # With the mask, two things happen at a padded step: the recurrent state is handed on as it is, and attention
 # gives the position the weight 0. Without it the backward direction of the encoder even *begins* with the
@@ -696,7 +698,7 @@ print(f"evidence: {with_bos:.1%} right when started with BOS, {with_eos:.1%} whe
 # 填充只是为了让数组成为矩形。**任何一个数都不得依赖于它。** 两个测试，用 float64，免得舍入误差掩盖什么：
 #
 # 1. 在源序列下面再加五行 PAD。有掩码时，每个句子的损失都不变。
-# 2. 把长短不一的词放在一个批次里解码，一次带掩码，一次不带。
+# 2. 在这个加长的批次里数有多少词写对了，一次带掩码，一次不带。
 #
 # 有掩码时，填充的一步发生两件事：循环状态原样传下去；注意力给这个位置的权重是 0。没有掩码，编码器的反方向甚至是从填充*开始*读的。
 
@@ -715,12 +717,13 @@ def more_source_padding(batch, rows=5):
 
 good.to(dtype=np.float64)
 before = sentence_losses(good, batch)
-with_mask = np.abs(sentence_losses(good, more_source_padding(batch)) - before).max()
-without = np.abs(sentence_losses(good, no_source_mask(more_source_padding(batch))) - before).max()
+longer = more_source_padding(batch)
+with_mask = np.abs(sentence_losses(good, longer) - before).max()
+without = np.abs(sentence_losses(good, no_source_mask(longer)) - before).max()
 assert with_mask < 1e-10 and without > 0.1
 print(f"evidence: PAD changes a loss by {with_mask:.0e} < 1e-10 with the mask, by {without:.1f} without")
 
-ways = {"with": forced_words(good, batch), "without": forced_words(good, no_source_mask(batch))}
+ways = {"with": forced_words(good, longer), "without": forced_words(good, no_source_mask(longer))}
 assert ways["with"].mean() > 0.85 and ways["without"].mean() < ways["with"].mean() - 0.1
 print(f"evidence: right words {ways['with'].mean():.0%} with the mask, {ways['without'].mean():.0%} without")
 

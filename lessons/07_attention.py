@@ -95,7 +95,7 @@ from minis2s import (
     make_batch,
 )
 from minis2s.gradcheck import gradcheck
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 from minis2s.models import attention_weights
 
 
@@ -491,9 +491,11 @@ print(f"evidence: line 3 and the engine's softmax backward differ by {gap:.0e} <
 # %% [markdown] lang="en"
 # ## 6. Dates: alignments that nobody has marked
 #
-# The model: a bidirectional encoder, a decoder whose state asks after each step (`decoder="luong"`), general
-# attention. The data: dates as people write them in many languages, those of the task "dates" that use
-# Latin letters without accents. We train once with attention and once without, all else equal.
+# The model: an encoder that reads in both directions, and a decoder that takes its step first and then asks
+# with its new state. (`ModelConfig` calls it `decoder="luong"`. Both are what you get when you do not say
+# otherwise.) The attention is general. The data: dates as people write them in many languages, those of the
+# task "dates" that use Latin letters without accents. We train once with attention and once without, all else
+# equal.
 #
 # While it trains we note how sharp the weights are. Their *entropy* $-\sum_s w_s \ln w_s$ is $\ln S$ when
 # all S positions are looked at equally, and 0 when one gets everything. So $\exp$ of it is a number of
@@ -502,7 +504,8 @@ print(f"evidence: line 3 and the engine's softmax backward differ by {gap:.0e} <
 # %% [markdown] lang="zh"
 # ## 6. 日期：没有人标注的对齐
 #
-# 模型：双向编码器；每一步之后用状态去查询的解码器（`decoder="luong"`）；general 注意力。数据：多种语言里人们书写的日期，
+# 模型：从两个方向读的编码器；先走一步、再用新状态去查询的解码器。（`ModelConfig` 把它叫做 `decoder="luong"`。
+# 不另外说明时，两者都是默认的。）注意力是 general 的。数据：多种语言里人们书写的日期，
 # 取自任务 "dates" 中只用不带变音符号的拉丁字母的那些。带注意力和不带注意力各训练一次，其他条件都相同。
 #
 # 训练时我们记录权重有多集中。权重的**熵** $-\sum_s w_s \ln w_s$ 在 S 个位置被同等看待时是 $\ln S$，全部给一个位置时是 0。
@@ -519,18 +522,18 @@ def positions_looked_at(model, batch):
 
 def train(pairs, attention, steps, target_tokenizer="char", watch=None):
     """A small model after `steps` steps; returns it with its losses and what `watch` says every 10 steps."""
-    config = ModelConfig(cell="gru", embed=24, hidden=64, attention=attention)
+    config = ModelConfig(cell="gru", embed=24, hidden=48, attention=attention)
     translator = Translator.for_pairs(pairs, config, target_tokenizer=target_tokenizer)
     model = translator.model
     examples = encode_pairs(pairs, translator.source, translator.target, all_targets=False)
-    optimizer = Adam(model.parameters(), lr=1e-2)
+    optimizer = Adam(model.parameters(), lr=2e-2)
     draw = np.random.default_rng(1)
     losses, watched = [], []
     for step in range(steps):
         if watch is not None and step % 10 == 0:
             watched.append(watch(translator))
-        optimizer.lr = 1e-2 * (1 - step / steps)  # down to zero in a straight line
-        batch = make_batch(examples, draw.integers(len(examples), size=40))
+        optimizer.lr = 2e-2 * (1 - step / steps)  # down to zero in a straight line
+        batch = make_batch(examples, draw.integers(len(examples), size=32))
         model.zero_grad()
         loss, cache = model.loss(batch)
         model.backward(1.0, cache)
@@ -557,8 +560,8 @@ def watch(translator):
 
 
 untrained, _, _ = train(dates, "general", 0)
-reader, losses, looked_at = train(dates, "general", 240, watch=watch)
-without, losses_without, _ = train(dates, "none", 240)
+reader, losses, looked_at = train(dates, "general", 180, watch=watch)
+without, losses_without, _ = train(dates, "none", 180)
 right, right_without = exactly_right(reader, held_out), exactly_right(without, held_out)
 
 assert right > 0.7 and right > right_without + 0.3
@@ -675,19 +678,20 @@ print(f"evidence: weight of a month digit on letters {month0:.2f} before, {month
 #
 # From the letters of an English word to its sounds (the task "g2p"). In dates the order changes, here it
 # stays: both sides are read from left to right. And they are not one to one: `ph` is one sound, a silent `e`
-# none. We use additive attention, to have seen it at work.
+# none. The sounds have the names of the CMU dictionary: `F OW T OW` is *photo*, with OW as in *go*. We use
+# additive attention, to have seen it at work.
 
 # %% [markdown] lang="zh"
 # ## 7. 发音：一路向前的对齐
 #
 # 从英语单词的字母到它的音素（任务 "g2p"）。日期会改变顺序，这里则保持顺序：两边都从左到右。而且不是一一对应：`ph` 是一个音，
-# 不发音的 `e` 没有音。这次用加性注意力，看看它怎样工作。
+# 不发音的 `e` 没有音。音素用 CMU 词典的名称：`F OW T OW` 是 *photo*，OW 是 *go* 里的音。这次用加性注意力，看看它怎样工作。
 
 # %%
-task = load_task("g2p")
+task = load_task("g2p", size=20_000)
 words = [pair for pair in task.train if 3 <= len(pair.source) <= 8]
 new_words = [pair for pair in task.dev if 4 <= len(pair.source) <= 8][:200]
-speaker, losses, _ = train(words, "additive", 300, target_tokenizer="space")
+speaker, losses, _ = train(words, "additive", 200, target_tokenizer="space")
 
 forward_share = []
 for pair in new_words:
@@ -834,7 +838,8 @@ def gradient_map(translator, pair):
     for t in range(len(logits)):
         dlogits = np.zeros_like(logits)
         dlogits[t, 0] = p[t, 0]
-        dlogits[t, 0, batch.tgt_out[t, 0]] -= 1
+        dlogits[t, 0, batch.tgt_out[t, 0]] -= 1  # p - onehot, of the loss of step t alone
+        # upward: the output layer, the layer that joins context and state into one vector, the attention
         dattentional = model.decoder.output.backward(dlogits, cache.decoder.output)
         dcontext, _ = model.decoder._readout_backward(dattentional, step.readout)
         _, through_keys, through_values = model.decoder.attention.backward(dcontext, step.attention)
@@ -927,11 +932,11 @@ print(
 
 # %%
 def scaled_forward(query, keys):
-    raise NotImplementedError("fill in scaled_forward")
+    raise NotImplementedError("fill in scaled_forward: return scores, cache")
 
 
 def scaled_backward(dscores, cache):
-    raise NotImplementedError("fill in scaled_backward")
+    raise NotImplementedError("fill in scaled_backward: return dquery, dkeys")
 
 
 # %% tags=["raises-exception"]
@@ -939,7 +944,7 @@ with exercise("Exercise 1, scaled dot scores"):
     scores, _ = scaled_forward(query, keys)
     assert np.allclose(scores, functional.scaled_dot_scores.forward(query, keys)[0]), "other scores"
     report = gradcheck((scaled_forward, scaled_backward), kind="scaled_dot_scores")
-    assert report.ok, report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -952,8 +957,8 @@ with exercise("Exercise 1, scaled dot scores"):
 #
 # <details><summary><b>Hint</b></summary>
 #
-# For one real position after the other all gradients are wrong, so the mistake sits where all of them pass:
-# in line 3. Which wrong version of it cannot be told from the right one as long as all weights are equal?
+# All three gradients are wrong, so the mistake sits where all of them pass: in line 3. Which wrong version of
+# it cannot be told from the right one as long as all weights are equal?
 #
 # </details>
 
@@ -967,7 +972,7 @@ with exercise("Exercise 1, scaled dot scores"):
 #
 # <details><summary><b>提示</b></summary>
 #
-# 每个真实位置上的梯度都错了，所以错误在所有梯度都要经过的地方：第 3 行。它的哪种错误写法在权重都相等时与正确的写法没有区别？
+# 三个梯度都错了，所以错误在它们都要经过的地方：第 3 行。它的哪种错误写法在权重都相等时与正确的写法没有区别？
 #
 # </details>
 
@@ -991,8 +996,9 @@ my_guess = {"old line": "new line"}
 with exercise("Exercise 2, find the bug"):
     assert my_guess != {"old line": "new line"}, "write your guess into my_guess"
     _, cache = attention_forward(*inputs, mask)
-    for yours, theirs in zip(broken(my_guess)(R, cache), hidden(R, cache), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), "your change gives other numbers"
+    pairs = zip(broken(my_guess)(R, cache), hidden(R, cache), strict=True)
+    for name, (yours, theirs) in zip(("dquery", "dmemory", "dW"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: a temperature that learns
@@ -1024,7 +1030,7 @@ with exercise("Exercise 2, find the bug"):
 
 # %%
 def softmax_at(scores, tau):
-    raise NotImplementedError("fill in softmax_at")
+    raise NotImplementedError("fill in softmax_at: return weights, backward")
 
 
 # %% tags=["raises-exception"]
@@ -1033,7 +1039,7 @@ with exercise("Exercise 3, a temperature that learns"):
     hard, soft = (softmax_at(scores, np.array([tau]))[0].max() for tau in (0.01, 100.0))
     assert hard > 0.99 and soft < 0.2, "small tau should be hard, large tau soft"
     report = gradcheck(softmax_at, scores, np.array([0.7]))
-    assert report.ok, report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ## 10. What to read next

@@ -471,8 +471,7 @@ print(f"evidence: 0.1 all the time ends at {constant:.4f}; falling from 0.2 to 0
 # | warm-up before any of them | the first w steps times $t / w$ |
 #
 # Why a warm-up? At the first steps Adam's v is a mean of few squares, so its steps are as bold as they can
-# be,
-# in directions that a handful of sentences has chosen.
+# be, in directions that a handful of sentences has chosen.
 
 # %% [markdown] lang="zh"
 # ### 几种调度
@@ -703,7 +702,7 @@ print(f"lowest dev error: {rates[0]:.1%} without, {rates[1]:.1%} with")
 # | in training | $P(y_t \mid y_1 \dots y_{t-1}, x)$ with the right tokens y |
 # | in use | $P(y_t \mid \hat y_1 \dots \hat y_{t-1}, x)$ with its own tokens $\hat y$ |
 #
-# We measure it on two small tasks, made on the spot: write five letters backwards, and write eight letters in
+# We measure it on two small tasks, made on the spot: write four letters backwards, and write six letters in
 # the order of the alphabet. The model has no attention, so it has to hold everything in one vector. `coins`
 # of shape (T, B) say who is fed at step t: True the right token, False the model's own.
 
@@ -718,13 +717,13 @@ print(f"lowest dev error: {rates[0]:.1%} without, {rates[1]:.1%} with")
 # | 训练时 | $P(y_t \mid y_1 \dots y_{t-1}, x)$，y 是正确的词元 |
 # | 使用时 | $P(y_t \mid \hat y_1 \dots \hat y_{t-1}, x)$，$\hat y$ 是模型自己的词元 |
 #
-# 我们在两个当场生成的小任务上测量它：把五个字母倒着写，以及把八个字母按字母表顺序写。模型没有注意力，
+# 我们在两个当场生成的小任务上测量它：把四个字母倒着写，以及把六个字母按字母表顺序写。模型没有注意力，
 # 必须把一切放进一个向量。形状 (T, B) 的 `coins` 决定第 t 步喂什么：True 喂正确的词元，False 喂模型自己的。
 
 # %%
 TASKS = {  # letters of the alphabet, length of a word, training steps, what to write
-    "backwards": (8, 5, 400, lambda word: word[::-1]),
-    "sorted": (26, 8, 300, lambda word: "".join(sorted(word))),
+    "backwards": (8, 4, 250, lambda word: word[::-1]),
+    "sorted": (16, 6, 200, lambda word: "".join(sorted(word))),
 }
 
 
@@ -797,8 +796,7 @@ for task, found in errors.items():
 
 # %% [markdown] lang="en"
 # At the first step both are equal, as both are fed the start mark, and from the second on the model makes
-# more
-# mistakes when it reads its own tokens.
+# more mistakes when it reads its own tokens.
 
 # %% [markdown] lang="zh"
 # 第一步两者相同，因为喂的都是起始标记，而从第二步起，模型读自己的词元时错得更多。
@@ -943,11 +941,9 @@ print("evidence: sorting makes fewer mistakes in the mean (change < 0), backward
 # %% [markdown] lang="en"
 # We chose these two tasks because they disagree; that is what you should remember. In the order of the
 # alphabet a wrong letter does not change what should come next, and a model that has learned to go on after
-# it
-# gains. Backwards, the model finds its place by the letters that it has written. A wrong input with the old
-# target tells it that those letters are worth little, and it learns more slowly. Measure on your own task,
-# with
-# several seeds.
+# it gains. Backwards, the model finds its place by the letters that it has written. A wrong input with the
+# old target tells it that those letters are worth little, and it learns more slowly. Measure on your own
+# task, with several seeds.
 
 # %% [markdown] lang="zh"
 # 我们选这两个任务，正因为它们结果相反；要记住的就是这一点。按字母表排序时，写错一个字母并不改变接下来该写什么，
@@ -1008,8 +1004,7 @@ print(f"evidence: P(b | a) is {with_teacher:.3f} > 0.95 with teacher forcing; "
 
 # %% [markdown] lang="en"
 # Teacher forcing learns the true distribution, and its gap is one of practice. That is why today's large
-# models
-# are trained by it, with much data, and a better search (lesson 9) does the rest.
+# models are trained by it, with much data, and a better search (lesson 9) does the rest.
 
 # %% [markdown] lang="zh"
 # 教师强制学到的是真实的分布，它的差距是实践中的差距。所以今天的大模型都用它训练，加上大量数据，其余的交给更好的
@@ -1134,16 +1129,13 @@ with exercise("Exercise 2, find the bug"):
 # ### Exercise 3: dropout that stays
 #
 # In a recurrent layer a new mask at every step erases the memory bit by bit. Gal and Ghahramani (2016) keep
-# one
-# mask for the whole sentence. Write this dropout: x has shape (T, B, D), `keep` has shape (B, D), and all
-# steps
-# share it. The function returns y and a function from dy to dx, both with the shape of x.
+# one mask for the whole sentence. Write this dropout: x has shape (T, B, D), `keep` has shape (B, D), and
+# all steps share it. The function returns y and a function from dy to dx, both with the shape of x.
 #
 # <details><summary>Hint</summary>
 #
 # NumPy repeats an array of shape (B, D) along T by itself. The gradient passes through the same mask, with
-# the
-# same scale.
+# the same scale.
 #
 # </details>
 
@@ -1198,8 +1190,7 @@ with exercise("Exercise 3, dropout that stays"):
 #   ICLR 2016: exposure bias, and training on the metric itself.
 #
 # And the code: `minis2s/optim.py`, `minis2s/schedules.py`, and `Trainer.run` in `minis2s/train/loop.py`,
-# where
-# all of this comes together.
+# where all of this comes together.
 
 # %% [markdown] lang="zh"
 # ## 11. 接下来读什么

@@ -390,8 +390,8 @@ print("evidence: over 15 % of the texts of beam 100 are empty, though training h
 # probability 0.3 each: the text has $0.3^{10} \approx 6 \cdot 10^{-6}$. An end at once, at 0.006 percent, is
 # ten times more probable. It has only **one** factor. A narrow beam never sees it, because at the first step
 # EOS is not among the few best tokens. The narrow beam is a mistake that helps. At the first step there are
-# 28 branches: 26 letters, UNK and EOS. A beam of 28 or more cannot miss EOS: hence the jump between 20 and
-# 50.
+# 28 branches: 26 letters, EOS, and UNK, which stands for what is not in the vocabulary. A beam of 28 or more
+# cannot miss EOS: hence the jump between 20 and 50.
 #
 # With $\alpha = 1$ we divide by the length (almost), and long texts can win again.
 #
@@ -407,7 +407,7 @@ print("evidence: over 15 % of the texts of beam 100 are empty, though training h
 # %% [markdown] lang="zh"
 # 模型认为空文本很不可能，但它对每个字母都犹豫。设 10 个字母，每个概率 0.3：整段文本只有 $0.3^{10} \approx 6 \cdot 10^{-6}$。
 # 立刻结束的概率是万分之零点六，反而大十倍，因为它只有**一个**因子。窄的束从来看不到它：第一步时 EOS 不在最好的几个词元之内。窄束是一个有益的错误。
-# 第一步有 28 个分支：26 个字母、UNK 和 EOS。宽度达到 28，就不可能错过 EOS：所以在 20 与 50 之间有一个跳跃。
+# 第一步有 28 个分支：26 个字母、EOS，以及代表词表之外词元的 UNK。宽度达到 28，就不可能错过 EOS：所以在 20 与 50 之间有一个跳跃。
 #
 # 取 $\alpha = 1$，就（差不多）除以长度，长文本又能取胜。
 #

@@ -67,7 +67,7 @@ import numpy as np
 from minis2s import LSTM, Adam, ModelConfig, Op, Translator, encode_pairs, functional, load_task, make_batch
 from minis2s.gradcheck import assert_gradients, gradcheck
 from minis2s.gradcheck.properties import properties
-from minis2s.lessons import exercise, with_changes
+from minis2s.lessons import exercise, what_is_wrong, with_changes
 
 
 # %%
@@ -1219,7 +1219,7 @@ def swish(x):
 # %% tags=["raises-exception"]
 with exercise("Exercise 1, swish"):
     report = gradcheck(swish, np.linspace(-2.0, 2.0, 10).reshape(2, 5))
-    assert report.ok, report.findings[0].says if report.findings else report.summary()
+    assert report.ok, what_is_wrong(report)
 
 # %% [markdown] lang="en"
 # ### Exercise 2: find the bug
@@ -1258,8 +1258,9 @@ def gradients_of(pair):
 
 with exercise("Exercise 2, find the bug"):
     assert my_guess != {"old line": "new line"}, "write your guess into my_guess"
-    for yours, theirs in zip(gradients_of(broken(my_guess)), gradients_of(hidden_pair), strict=True):
-        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), "your change gives other numbers"
+    pairs = zip(gradients_of(broken(my_guess)), gradients_of(hidden_pair), strict=True)
+    for name, (yours, theirs) in zip(("dx", "dh0", "dc0", "dWx", "dWh", "db"), pairs, strict=True):
+        assert np.allclose(yours, theirs, rtol=1e-10, atol=1e-12), f"your change gives another {name}"
 
 # %% [markdown] lang="en"
 # ### Exercise 3: a check that is not lazy

@@ -14,15 +14,16 @@ import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("jupytext")
 
-from minis2s import files, lessons
+from minis2s import files, gradcheck, lessons
 from minis2s.cli import lessons as command
 from minis2s.cli import main
 from minis2s.errors import UserError
-from minis2s.lessons import Unsolved, build, exercise, with_changes
+from minis2s.lessons import Unsolved, build, exercise, what_is_wrong, with_changes
 
 ROOT = Path(__file__).parents[1]
 LESSON = '''# ---
@@ -396,12 +397,45 @@ def test_a_text_to_change_must_occur_once(text):
 def test_an_exercise_prints_in_a_program_and_raises_in_a_notebook(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     with exercise("Exercise 1, a hole"):
-        raise ValueError("first line\nsecond line")
+        raise AssertionError("first line\nsecond line")
     with exercise("Exercise 2, done"):
         pass
     printed = "Exercise 1, a hole is not solved yet: first line\nExercise 2, done is solved\n"
     assert capsys.readouterr().out == printed
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    with pytest.raises(Unsolved, match="Exercise 1, a hole is not solved yet: by zero"):
+    with pytest.raises(Unsolved, match="Exercise 1, a hole is not solved yet: ZeroDivisionError .*: by zero"):
         with exercise("Exercise 1, a hole"):
             raise ZeroDivisionError("by zero")
+
+
+def test_an_error_in_the_answer_is_told_with_its_place(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+
+    def answer(x):
+        return x @ np.ones(3)
+
+    with exercise("Exercise 1, a product"):
+        answer(np.ones(2))
+    line = answer.__code__.co_firstlineno + 1
+    said = f"Exercise 1, a product is not solved yet: ValueError in line {line}, function answer: matmul: "
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_what_is_wrong_names_the_gradients():
+    def answer(x, W, b):
+        return x @ W + b, lambda dy: (1.1 * dy @ W.T, x.T @ dy, dy)
+
+    report = gradcheck(answer, np.ones((2, 3)), np.ones((3, 4)), np.ones(4))
+    wrong = "wrong: of 3 gradients 1 wrong, 1 missing; dx has a relative error of 9.1e-02; the gradient of b has shape (2, 4), "
+    assert what_is_wrong(report).startswith(wrong)
+    assert "times" not in what_is_wrong(report)  # why it is wrong is for the learner to find
+
+
+def test_what_is_wrong_tells_what_a_backward_raised():
+    def answer(x):
+        def backward(dy):
+            raise NotImplementedError("fill in backward")
+
+        return 2 * x, backward
+
+    assert "NotImplementedError" in what_is_wrong(gradcheck(answer, np.ones(2)))

@@ -21,7 +21,7 @@ def blocks(language: str = "") -> list[str]:
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    _, code = blocks("python")
+    _, _, code = blocks("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     # the same on less data
     for long, short in (
@@ -39,7 +39,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_gradient_checks_run(capsys, monkeypatch):
     """Every line in its order, with nothing that the block does not define itself."""
-    code, _ = blocks("python")
+    code, _, _ = blocks("python")
     check, reports = minis2s.gradcheck, []
 
     def recorded(*args, **options):
@@ -50,6 +50,27 @@ def test_the_gradient_checks_run(capsys, monkeypatch):
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("True None None")
     assert len(reports) == code.count("= gradcheck(") == 4 and all(report.ok for report in reports)
+
+
+def test_a_step_can_be_seen(tmp_path, monkeypatch, capsys):
+    _, code, _ = blocks("python")
+    for long, short in (("size=4000", "size=100"), ("epochs=8", "epochs=1")):
+        assert code.count(long) == 1
+        code = code.replace(long, short)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[-3:]] == [
+        "loss as it is", "without attention", "the encoder's forget gates shut at step 2",
+    ]  # fmt: skip
+    assert len({line.split(":")[1] for line in lines[-3:]}) == 3
+    assert 100_000 < (tmp_path / "step.html").stat().st_size < 300_000
+
+
+def test_the_keys_of_the_viewer_are_those_named():
+    keys = (ROOT / "minis2s" / "trace" / "viewer.js").read_text(encoding="utf-8")
+    for key in re.findall(r"`([a-z])` (?:jumps|switches)", README):
+        assert re.search(rf'\b{key}: |"{key}"', keys), key
 
 
 def test_the_number_of_planted_bugs_is_right():

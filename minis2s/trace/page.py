@@ -1,37 +1,29 @@
 """The page: one sentence of a tape as a dict of plain lists, which is what the viewer shows.
 
 Numbers are rounded to six significant digits. Of layers with more than 16 units, 16 are shown, spread
-evenly; lengths and losses are those of all units.
+evenly, and fewer where there are many layers; lengths and losses are those of all units.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from minis2s.data.vocabulary import BOS, EOS, PAD, SPECIAL_TOKENS
 from minis2s.errors import UserError
 from minis2s.trace import replay, replay_backward
 from minis2s.trace.beam_tree import best_node
 from minis2s.trace.bptt import EDGES, GradientPaths
 from minis2s.trace.cells import CELLS, gru_equations
+from minis2s.trace.page_values import Words, rounded
+from minis2s.trace.page_what_if import what_if_page
 from minis2s.trace.record import LayerSpec, Record
-from minis2s.trace.what_if import AttentionRow, Cut, ForceToken, Pin, cuts, what_if
 
 Array = np.ndarray
 UNITS = 16  # of a layer, at most
-DIGITS = 6
-PINNED = ((0.0, "closed"), (1.0, "open"))
-OFFERED = 4  # steps for which a change of each kind is offered, at most
+COLUMNS = 40  # units of all layers together: what keeps the page of 12 tokens under 300 KB
+OF_PATHS = 4  # digits of the lengths of paths, which are only compared with each other
 TOP = 5
 FORWARD_HIDDEN = ("x",)  # the input, of another size, is not shown unit by unit
 BACKWARD_HIDDEN = ("dx",)
-
-
-def rounded(a) -> list | float:
-    """Numbers as nested lists, to six significant digits."""
-    a = np.asarray(a, dtype=np.float64)
-    # through text: 0.1 is 0.1 again, and no tail of nines goes into the file
-    return np.array([float(f"{x:.{DIGITS}g}") for x in a.ravel()]).reshape(a.shape).tolist()
 
 
 def page(tape, row: int, *, source=None, target=None, title: str | None = None) -> dict:
@@ -49,6 +41,7 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
             "this step has numbers that are not finite (a training that diverged?): there is nothing to show"
         )
     top = tape.record.spec.of("decoder", tape.record.spec.levels("decoder") - 1)[0]
+    most = most_units([layer.size for layer in record.spec.layers])
     name = "A decode, step by step" if record.kind == "decode" else "A training step, step by step"
     return {
         "version": 1,
@@ -58,10 +51,12 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
         "target_in": [words.target(i) for i in run.fed[:T, 0]],
         "target_out": [words.target(i) for i in record.tgt_out[:T, 0]],
         "H": top.size,
-        "units": shown_units(top.size).tolist(),
+        "units": shown_units(top.size, most).tolist(),
         "loss": rounded(run.loss),
         "losses": rounded(run.surprise[:T, 0]),
-        "layers": [layer_page(layer, run, paths, words, S, T) for layer in record.spec.layers],
+        "asks_first": record.spec.decoder == "bahdanau",
+        "bridge": bridge_page(record),
+        "layers": [layer_page(layer, most, run, paths, words, S, T) for layer in record.spec.layers],
         "attention": attention_page(run, S, T),
         "outputs": outputs_page(run, words, T),
         "bptt": bptt_page(record, paths, S, T),
@@ -70,47 +65,21 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
     }
 
 
-class Words:
-    """Ids as the texts of their tokens."""
-
-    def __init__(self, source, target):
-        self._source, self._target = tokens_of(source), tokens_of(target)
-
-    def source(self, token: int) -> str:
-        return text_of(self._source, int(token))
-
-    def target(self, token: int) -> str:
-        return text_of(self._target, int(token))
+def most_units(sizes: Sequence[int]) -> int:
+    """How many units of a layer are shown at most, for layers of these sizes."""
+    fits = (n for n in range(UNITS, 0, -1) if sum(min(n, size) for size in sizes) <= COLUMNS)
+    return next(fits, 1)
 
 
-def tokens_of(words) -> Sequence[str] | None:
-    """The tokens of a Codec or Vocabulary; None for None. Raises TypeError for anything else."""
-    if words is None:
-        return None
-    vocabulary = getattr(words, "vocabulary", words)
-    tokens = getattr(vocabulary, "tokens", None)
-    if not isinstance(tokens, list):
-        raise TypeError(
-            f"source and target must be a Codec, a Vocabulary or None, got {type(words).__name__}"
-        )
-    return tokens
-
-
-def text_of(tokens: Sequence[str] | None, i: int) -> str:
-    if tokens is None:
-        return SPECIAL_TOKENS[i] if i < len(SPECIAL_TOKENS) else str(i)
-    return tokens[i] if i < len(tokens) else str(i)
-
-
-def shown_units(size: int) -> Array:
+def shown_units(size: int, most: int) -> Array:
     """Which units of a layer are shown."""
-    return np.arange(size) if size <= UNITS else np.linspace(0, size - 1, UNITS).round().astype(int)
+    return np.arange(size) if size <= most else np.linspace(0, size - 1, most).round().astype(int)
 
 
 def layer_page(
-    layer: LayerSpec, run: replay.Forward, paths: GradientPaths, words: Words, S: int, T: int
+    layer: LayerSpec, most: int, run: replay.Forward, paths: GradientPaths, words: Words, S: int, T: int
 ) -> dict:
-    units = shown_units(layer.size)
+    units = shown_units(layer.size, most)
     encoder = layer.part == "encoder"
     tokens = run.record.src if encoder else run.fed
     back = paths.back
@@ -141,6 +110,15 @@ def layer_page(
         "equations": [e._asdict() for e in equations],
         "steps": steps,
     }
+
+
+def bridge_page(record: Record) -> list[list[str]]:
+    """For each layer of the decoder the layers of the encoder whose last states it starts from."""
+    spec = record.spec
+    return [
+        [] if spec.bridge == "zero" else [layer.name for layer in spec.of("encoder", level)]
+        for level in spec.bridge_source
+    ]
 
 
 def attention_page(run: replay.Forward, S: int, T: int) -> dict | None:
@@ -186,91 +164,9 @@ def bptt_page(record: Record, paths: GradientPaths, S: int, T: int) -> dict:
         "states": states,
         "loss_steps": list(range(T)),
         "paths": edges,
-        "norm": rounded(norm),
+        "norm": rounded(norm, OF_PATHS),
         "total": rounded(total),
     }
-
-
-# -- what-ifs: a handful of each kind -----------------------------------------------------------------
-
-
-def spread(n: int) -> list[int]:
-    """A few of the numbers 0 ... n - 1, the first and the last among them."""
-    return list(range(n)) if n <= OFFERED else np.linspace(0, n - 1, OFFERED).round().astype(int).tolist()
-
-
-def what_if_page(tape, row: int, words: Words, S: int, T: int) -> list[dict]:
-    record = tape.record.rows([row])
-    found = []
-    for kind, label, where, change in offered(record, replay.forward(record), words, S, T):
-        result = what_if(record, [change])
-        found.append(
-            {
-                "kind": kind,
-                "label": label,
-                "where": where,
-                "loss": rounded(result.loss),
-                "losses": rounded(result.losses[:T, 0]),
-                "output": [words.target(i) for i in result.best[:T, 0]],
-                "right_p": rounded(result.right_p[:T, 0]),
-            }
-        )
-    return found
-
-
-def offered(record: Record, run: replay.Forward, words: Words, S: int, T: int):
-    """(kind, label, where, change) of the changes that a page offers."""
-    spec = record.spec
-    for layer in spec.layers:
-        gates = CELLS[layer.cell].gates
-        for gate in [g for g in gates if g in ("f", "i", "u", "r", "h")][:2]:
-            for t in spread(S if layer.part == "encoder" else T):
-                for value, word in PINNED if gate != "h" else ((0.0, "at 0"),):
-                    label = f"{layer.name}, step {t}: all units of {gate} {word} ({value:g})"
-                    where = {"layer": layer.name, "gate": gate, "step": t, "value": value}
-                    yield "pin a gate", label, where, Pin(layer.name, gate, value, step=t)
-    if run.attended is not None:
-        for t in spread(T):
-            best = int(run.attended[t].weights[0, 0, :S].argmax())
-            rows = [
-                (f"all on {words.source(record.src[s, 0])!r} ({s})", s) for s in {(best + 1) % S, 0} - {best}
-            ]
-            for text, s in sorted(rows, key=lambda pair: pair[1]):
-                weights = np.zeros(len(record.src))
-                weights[s] = 1.0
-                where = {"step": t, "source": s, "weights": weights[:S].tolist()}
-                yield "overwrite an attention row", f"step {t}: {text}", where, AttentionRow(t, weights)
-            weights = np.zeros(len(record.src))
-            weights[:S] = 1 / S
-            where = {"step": t, "source": None, "weights": rounded(weights[:S])}
-            yield (
-                "overwrite an attention row",
-                f"step {t}: all positions alike",
-                where,
-                AttentionRow(t, weights),
-            )
-    for t in spread(T):
-        if t == 0:
-            continue
-        # the most probable wrong token of the step before, as a model that reads its own output would meet it
-        order = np.argsort(-run.probs[t - 1, 0], kind="stable").tolist()
-        wrong = [i for i in order if i not in (PAD, BOS, EOS, int(run.fed[t, 0]))]
-        for token in wrong[:2]:
-            label = f"step {t}: reads {words.target(token)!r} in place of {words.target(run.fed[t, 0])!r}"
-            where = {"step": t, "token": words.target(token), "id": token}
-            yield "force a token", label, where, ForceToken(t, token)
-    for path in cuts(record):
-        yield "cut a path", f"no {path}, anywhere", {"path": path, "layer": None, "step": None}, Cut(path)
-        if path in ("carry", "recurrent"):
-            for layer in spec.layers:
-                if path == "carry" and layer.cell == "rnn":
-                    continue
-                where = {"path": path, "layer": layer.name, "step": None}
-                yield "cut a path", f"no {path} in {layer.name}", where, Cut(path, layer=layer.name)
-        if path in ("attention", "input feeding"):
-            for t in spread(T):
-                where = {"path": path, "layer": None, "step": t}
-                yield "cut a path", f"no {path} at step {t}", where, Cut(path, step=t)
 
 
 def beam_page(tape, row: int, words: Words) -> dict | None:

@@ -5,10 +5,15 @@
  * What comes from the page enters the document as text only (textContent), never as markup.
  */
 
-// JSON has no nan and no infinity: html.py writes {"number": "NaN"}
-const page = JSON.parse(document.getElementById("page-data").textContent, (key, value) =>
-  value && typeof value.number === "string" && Object.keys(value).length === 1 ? Number(value.number) : value,
-);
+// html.py writes {"number": "NaN"}, as JSON has no nan and no infinity, and {"f32": base64} for many numbers
+function plain(key, value) {
+  if (!value || Object.keys(value).length !== 1) return value;
+  if (typeof value.number === "string") return Number(value.number);
+  if (typeof value.f32 !== "string") return value;
+  const bytes = Uint8Array.from(atob(value.f32), (sign) => sign.charCodeAt(0));
+  return Array.from(new Float32Array(bytes.buffer), (v) => Number(v.toPrecision(6)));
+}
+const page = JSON.parse(document.getElementById("page-data").textContent, plain);
 
 const wanted = String(page.lang || navigator.language || "en").toLowerCase();
 const state = {
@@ -85,6 +90,13 @@ function timesOf(layer) {
   const times = layer.steps.map((step) => step.t).sort((a, b) => a - b);
   return layer.reversed ? times.reverse() : times;
 }
+/** The encoder layers from whose last states this decoder layer starts. */
+function startsFrom(layer) {
+  const names = page.bridge && page.bridge[decoder.indexOf(layer)];
+  if (names) return encoder.filter((e) => names.includes(e.name));
+  const beside = encoder.filter((e) => levelOf(e) === levelOf(layer));
+  return beside.length ? beside : encoder.slice(-1);
+}
 const levelOf = (layer) => Number((/\.(\d+)/.exec(layer.name) || [0, 0])[1]);
 const targetLength = Math.max(targetOut.length, losses.length, outputs.length, ...decoder.map((layer) => layer.steps.length), 0);
 const hasBackward = layers.some((layer) => layer.steps.some((step) => step.backward));
@@ -94,8 +106,9 @@ function allMoments() {
   const forward = [];
   for (const layer of encoder) for (const t of timesOf(layer)) forward.push({ kind: "cell", layer, t });
   for (let t = 0; t < targetLength; t++) {
-    for (const layer of decoder) if (stepAt(layer, t)) forward.push({ kind: "cell", layer, t });
-    if (attention && attention.weights[t]) forward.push({ kind: "attention", t });
+    const look = attention && attention.weights[t] ? [{ kind: "attention", t }] : [];
+    const cells = decoder.filter((layer) => stepAt(layer, t)).map((layer) => ({ kind: "cell", layer, t }));
+    forward.push(...(page.asks_first ? [...look, ...cells] : [...cells, ...look]));
     if (outputs[t] || losses[t] !== undefined) forward.push({ kind: "output", t });
   }
   for (const m of forward) m.way = "forward";

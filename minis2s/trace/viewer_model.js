@@ -18,7 +18,9 @@ function drawModel() {
   decoder.forEach((layer, k) => rowOf.set(layer, k));
   const attRow = Math.max(encoder.length, decoder.length),
     outRow = attRow + (attention ? 1 : 0); // above all cells
-  Object.assign(picture, { x, y, rowOf, attRow, outRow, start });
+  const early = page.asks_first ? column / 2 : 0; // attention that is read before the cell stands before it
+  const attX = (t) => x("decoder", t) - early;
+  Object.assign(picture, { x, y, rowOf, attRow, outRow, start, attX });
   picture.cells.clear();
   picture.edges.clear();
   picture.tokens.clear();
@@ -66,16 +68,19 @@ function drawModel() {
     names.append(svg("text", { x: label, y: y(k) - 2, "text-anchor": "end", class: "mono" }, layer.name.replace(".backwards", " ←")));
     names.append(svg("text", { x: label, y: y(k) + 13, "text-anchor": "end", class: "small" }, layer.cell.toUpperCase()));
   }
-  // the bridge: from the last state of each encoder layer to the first of the decoder layer of that level
-  if (encoder.length && decoder.length) {
-    decoder.forEach((layer) => {
-      const from = encoder.find((e) => levelOf(e) === levelOf(layer) && !e.reversed) || encoder.at(-1);
-      const a = x("encoder", S - 1) + half,
-        b = x("decoder", 0) - half,
-        ya = y(rowOf.get(from)) + 8,
-        yb = y(rowOf.get(layer)) + 8;
-      edge(`bridge:${layers.indexOf(layer)}`, `M${a} ${ya}C${a + 40} ${ya + 26} ${b - 40} ${yb + 26} ${b} ${yb}`);
-    });
+  // the bridge: from the last state of an encoder layer to the first of the decoder; read backwards, the last is at t = 0
+  const bridges = decoder.flatMap((layer) => startsFrom(layer).map((from) => [layer, from]));
+  for (const [layer, from] of bridges) {
+    const a = x("encoder", S - 1) + half,
+      b = x("decoder", 0) - half,
+      ya = y(rowOf.get(from)) + 8,
+      yb = y(rowOf.get(layer)) + 8,
+      first = x("encoder", 0) - half,
+      lane = ya + 20; // below the row, where no cell is
+    const along = from.reversed ? `M${first} ${ya}C${first - 16} ${ya} ${first - 16} ${lane} ${first} ${lane}H${a}C${a + 40} ${lane}` : `M${a} ${ya}C${a + 40} ${ya + 26}`;
+    edge(`bridge:${layers.indexOf(layer)}:${layers.indexOf(from)}`, `${along} ${b - 40} ${yb + 26} ${b} ${yb}`);
+  }
+  if (bridges.length)
     names.append(
       svg(
         "text",
@@ -83,11 +88,19 @@ function drawModel() {
         pathName("bridge"),
       ),
     );
-  }
   const topLayer = decoder.at(-1);
   for (let t = 0; t < targetLength; t++) {
     const X = x("decoder", t);
-    if (attention && attention.weights[t]) {
+    if (attention && attention.weights[t] && page.asks_first) {
+      const A = attX(t),
+        Y = y(attRow),
+        under = topLayer ? y(rowOf.get(topLayer)) - half : base;
+      // the state of the step before asks; what is found goes into the lowest cell, and into the output
+      edge(`att:${t}`, t ? `M${X - column + 8} ${under}C${X - column + 8} ${under - 14} ${A - 8} ${Y + 28} ${A - 6} ${Y + 14}` : `M${A - 12} ${under + 28}V${Y + 9}`);
+      if (decoder.length) edge(`ctx:${t}`, `M${A} ${Y + 15}V${y(rowOf.get(decoder[0])) - 14}H${X - half}`);
+      edge(`read:${t}`, `M${A + 8} ${Y - 13}C${A + 14} ${Y - 26} ${X - 8} ${Y - 20} ${X - 8} ${y(outRow) + 17}`);
+      nodes.append(cellNode({ kind: "attention", t }, A, Y));
+    } else if (attention && attention.weights[t]) {
       if (topLayer) edge(`att:${t}`, `M${X} ${y(rowOf.get(topLayer)) - half}V${y(attRow) + 15}`);
       nodes.append(cellNode({ kind: "attention", t }, X, y(attRow)));
       if (t + 1 < targetLength && topLayer && decoder[0].steps.some((step) => step.dh_parts && step.dh_parts["input feeding"])) {
@@ -96,13 +109,13 @@ function drawModel() {
       }
     }
     if (outputs[t] || losses[t] !== undefined) {
-      const from = attention && attention.weights[t] ? y(attRow) - 15 : topLayer ? y(rowOf.get(topLayer)) - half : base;
+      const from = attention && attention.weights[t] && !page.asks_first ? y(attRow) - 15 : topLayer ? y(rowOf.get(topLayer)) - half : base;
       edge(`out:${t}`, `M${X} ${from}V${y(outRow) + 17}`);
       nodes.append(cellNode({ kind: "output", t }, X, y(outRow)));
     }
   }
   if (attention)
-    names.append(svg("text", { x: start - 10, y: y(attRow) + 4, "text-anchor": "end", class: "mono" }, say("attention").toLowerCase()));
+    names.append(svg("text", { x: start - 10 - early / 2, y: y(attRow) + 4, "text-anchor": "end", class: "mono" }, say("attention").toLowerCase()));
   if (extra > (attention ? 1 : 0)) {
     names.append(svg("text", { x: start - 10, y: y(outRow) + 4, "text-anchor": "end", class: "mono" }, "p(" + say("right") + ")"));
   }
@@ -242,10 +255,10 @@ function edgesOfPart(layer, t, part) {
   if (part === "recurrent") return [`rec:${id}:${next}`];
   if (part === "carry") return [`${layer.cell === "lstm" ? "carry" : "rec"}:${id}:${next}`];
   if (part === "bridge")
-    return layer.part === "encoder" ? decoder.filter((d) => levelOf(d) === levelOf(layer)).map((d) => `bridge:${layers.indexOf(d)}`) : [];
+    return layer.part === "encoder" ? [...picture.edges.keys()].filter((key) => key.startsWith("bridge:") && key.endsWith(`:${id}`)) : [];
   if (part === "layer above") return [...picture.edges.keys()].filter((key) => key.startsWith("up:") && key.endsWith(`:${t}:${id}`));
-  if (part === "readout") return [`att:${t}`, attention ? "" : `out:${t}`];
-  if (part === "attention") return layer.part === "encoder" ? ["rays"] : [`att:${t}`];
+  if (part === "readout") return [attention && !page.asks_first ? `att:${t}` : `out:${t}`];
+  if (part === "attention") return layer.part === "encoder" ? ["rays"] : [`att:${page.asks_first ? t + 1 : t}`];
   if (part === "input feeding") return [`feed:${t + 1}`];
   return [];
 }
@@ -290,7 +303,8 @@ function updatePicture() {
       light(`rec:${id}:${t}`);
       light(`carry:${id}:${t}`);
       light(`feed:${t}`);
-      if (part === "decoder" && t === timesOf(layer)[0]) light(`bridge:${id}`);
+      if (layer === decoder[0]) light(`ctx:${t}`);
+      if (part === "decoder" && t === timesOf(layer)[0]) for (const from of startsFrom(layer)) light(`bridge:${id}:${layers.indexOf(from)}`);
       for (const key of picture.edges.keys()) if (key.startsWith(`up:${id}:${t}:`)) light(key);
     } else {
       const step = stepAt(layer, t),
@@ -305,7 +319,8 @@ function updatePicture() {
       }
     }
   } else if (m.kind === "attention") {
-    light(m.way === "forward" ? `att:${m.t}` : `out:${m.t}`);
+    if (m.way === "forward") light(`att:${m.t}`);
+    else for (const way of page.asks_first ? ["ctx", "read"] : ["out"]) light(`${way}:${m.t}`);
     picture.tokens.get("decoder" + m.t)?.classList.add("lit");
     const row = m.way === "forward" ? attention.weights[m.t] : (attention.dscores || attention.weights)[m.t];
     const most = largest(row) || 1;
@@ -313,7 +328,7 @@ function updatePicture() {
     const best = row.reduce((at, w, s) => (Math.abs(w) > Math.abs(row[at]) ? s : at), 0);
     picture.tokens.get("encoder" + best)?.classList.add("lit");
   } else if (m.kind === "output") {
-    if (m.way === "forward") light(`out:${m.t}`);
+    if (m.way === "forward") for (const way of ["out", "read"]) light(`${way}:${m.t}`);
   } else if (m.kind === "loss") {
     light("loss");
   }
@@ -325,7 +340,7 @@ function drawRays(list, back) {
     if (!(w > 0.01)) continue;
     const x1 = picture.x("encoder", s),
       y1 = picture.y(encoder.length - 1) - SIZE.cell / 2,
-      x2 = picture.x("decoder", t),
+      x2 = picture.attX(t),
       y2 = picture.y(picture.attRow);
     const lane = Math.min(y2 + 27, y1 - 6); // between the cells and the discs, so that none is crossed
     picture.rays.append(

@@ -250,6 +250,23 @@ function bpttView() {
   ];
 }
 
+/** What a what-if changes, in the language of the page; a page that does not say it in data has its label only. */
+function changeLabel({ kind, label, where }) {
+  const at = where || {};
+  if (kind === "pin a gate" && "step" in at)
+    return say("change_pin", { ...at, word: say(at.value === 1 ? "open" : at.gate === "h" ? "at_0" : "closed") });
+  if (kind === "overwrite an attention row" && "step" in at)
+    return typeof at.source === "number"
+      ? say("change_row", { ...at, token: visible(source[at.source] ?? ""), s: at.source })
+      : say("change_even", at);
+  if (kind === "force a token" && "id" in at)
+    return say("change_token", { ...at, token: visible(at.token), right: visible(targetIn[at.step] ?? "") });
+  if (kind === "cut a path" && "layer" in at) {
+    const key = at.layer ? "change_cut_layer" : typeof at.step === "number" ? "change_cut_step" : "change_cut";
+    return say(key, { ...at, path: pathName(at.path) });
+  }
+  return label;
+}
 const bestTokens = () => outputs.map((out) => (out.top[0] ? out.top[0][0] : ""));
 function whatView() {
   const list = page.what_if,
@@ -265,7 +282,7 @@ function whatView() {
       el(
         "button",
         { type: "button", "aria-pressed": String(n === state.choice), onclick: () => go({ choice: n }), "data-key": "choice" + n },
-        el("span", {}, one.label),
+        el("span", {}, changeLabel(one)),
         el("span", { class: "num", "data-v": one.loss }, `${short(one.loss)} ${change > 0 ? "▲" : change < 0 ? "▼" : "="}`),
       ),
     ];
@@ -298,7 +315,7 @@ function whatView() {
         items.length
           ? figure(
               say("what_losses"),
-              say("cap_what", { label: now.label, old: full(page.loss), loss: full(now.loss) }),
+              say("cap_what", { label: changeLabel(now), old: full(page.loss), loss: full(now.loss) }),
               standingBars(items, -1, () => {}, say("what_losses")),
             )
           : null,
@@ -394,7 +411,7 @@ const sentences = {
     const one = page.what_if[state.choice],
       old = bestTokens();
     return say("say_what", {
-      label: one.label,
+      label: changeLabel(one),
       old: full(page.loss),
       loss: full(one.loss),
       count: old.length,

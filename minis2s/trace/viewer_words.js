@@ -47,6 +47,9 @@ const WORDS = {
     say_bptt: "Loss step {s} (“{token}”) at {layer}, t = {t}: length {value}; largest path: {path}.", none_path: "none", state: "state", loss_step: "loss step",
     choices: "Choose a change", what_losses: "Loss terms: old and new", what_outputs: "Outputs: old and new",
     "pin a gate": "Pin a gate", "overwrite an attention row": "Overwrite an attention row", "force a token": "Force a token", "cut a path": "Cut a path",
+    change_pin: "{layer}, step {step}: all units of {gate} {word} ({value})", open: "open", closed: "closed", at_0: "at 0",
+    change_row: "step {step}: all on “{token}” ({s})", change_even: "step {step}: all positions alike", change_token: "step {step}: reads “{token}” in place of “{right}”",
+    change_cut: "no {path}, anywhere", change_cut_layer: "no {path} in {layer}", change_cut_step: "no {path} at step {step}",
     cap_choices: "Each change was computed exactly, beforehand: the new loss stands beside it; without a change it is {loss}.",
     cap_what: "Grey: as it was; hatched: with the change “{label}”. The loss goes from {old} to {loss}.",
     cap_outputs: "The best token of each step before and after; changed ones are marked ≠.",
@@ -107,6 +110,9 @@ const WORDS = {
     say_bptt: "损失第 {s} 步（“{token}”）在 {layer}，t = {t}：长度 {value}；最大的路径：{path}。", none_path: "无", state: "状态", loss_step: "损失步",
     choices: "选择一个改动", what_losses: "损失项：原来与现在", what_outputs: "输出：原来与现在",
     "pin a gate": "固定一个门", "overwrite an attention row": "改写一行注意力", "force a token": "强制一个词元", "cut a path": "切断一条路径",
+    change_pin: "{layer}，第 {step} 步：{gate} 的所有单元{word}（{value}）", open: "打开", closed: "关闭", at_0: "固定在 0",
+    change_row: "第 {step} 步：全部放在“{token}”（{s}）上", change_even: "第 {step} 步：所有位置相同", change_token: "第 {step} 步：读入“{token}”而不是“{right}”",
+    change_cut: "处处切断：{path}", change_cut_layer: "在 {layer} 中切断：{path}", change_cut_step: "在第 {step} 步切断：{path}",
     cap_choices: "每个改动都已事先精确计算：旁边是新的损失；没有改动时为 {loss}。",
     cap_what: "灰色：原来；斜纹：作了改动“{label}”之后。损失从 {old} 变为 {loss}。",
     cap_outputs: "每一步改动前后最可能的词元；变了的用 ≠ 标出。",
@@ -123,7 +129,7 @@ const WORDS = {
   },
 };
 const PATHS_ZH = { readout: "读出", attention: "注意力", recurrent: "循环权重", "layer above": "上一层", bridge: "桥接",
-  "input feeding": "输入馈送", carry: "直通", "own h": "自身的 h", "layer input": "层输入" };
+  "input feeding": "输入馈送", carry: "传送通路", "own h": "自身的 h", "layer input": "层输入" };
 
 /** What each part of dh or dc is, for the learner. */
 const PARTS = {

@@ -158,7 +158,7 @@ def what_if_of(rng, losses, outputs, vocabulary):
             "decoder.0: forget gate pinned to 1 at every step",
             {"layer": "decoder.0", "gate": "f"},
         ),
-        ("overwrite an attention row", "step 3 looks only at source 7", {"step": 3, "source": 7}),
+        ("overwrite an attention row", "step 3 looks only at source 7", {"source": 7}),
         ("force a token", "step 2 is given another token", {"step": 2, "token": vocabulary[0]}),
         ("cut a path", "the bridge is cut", {"path": "bridge"}),
     ]

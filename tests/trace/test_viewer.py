@@ -1,5 +1,6 @@
 """The viewer: one harmless static file that says what the page dict says, in a real browser, by keyboard too."""
 
+import base64
 import importlib.util
 import json
 import math
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minis2s
+from minis2s import Example, ModelConfig, Seq2Seq, make_batch
 from minis2s.trace import html as viewer
 from minis2s.trace.html import notebook_html, page_html
 
@@ -33,6 +36,34 @@ def page() -> dict:
 
 
 # -- the file ------------------------------------------------------------------------------------------------
+
+
+def read_back(text: str):
+    """The JSON in a page, with the numbers that are packed in it."""
+
+    def plain(found: dict):
+        if found.keys() != {"f32"}:
+            return found
+        return [float(f"{v:.6g}") for v in np.frombuffer(base64.b64decode(found["f32"]), dtype="<f4")]
+
+    return json.loads(text, object_hook=plain)
+
+
+@pytest.fixture(scope="module")
+def real_page():
+    """The page of a traced step, 12 tokens to 12 tokens, H = 16, of a model that reads both ways."""
+
+    def make(layers=1, decoder="luong", **more):
+        kind = "additive" if decoder == "bahdanau" else "general"
+        config = ModelConfig("lstm", layers, True, 12, 16, kind, decoder, **more)
+        model = Seq2Seq(config, 30, 30, rng=np.random.default_rng(0), dtype=np.float64)
+        text = np.random.default_rng(1).integers(4, 30, (2, 11)).tolist()
+        with minis2s.trace(model) as tape:
+            _, cache = model.loss(make_batch([Example(*text)]))
+            model.backward(1.0, cache)
+        return tape.page(0)
+
+    return make
 
 
 class Scripts(HTMLParser):
@@ -60,16 +91,26 @@ def test_the_page_is_in_the_file():
     assert text.startswith("<!doctype html>") and "<title>A date, one training step</title>" in text
     assert len(found.scripts) == 2
     for choice in page["what_if"]:
-        del choice["where"]
+        choice["where"].pop("weights", None)
     for layer in page["layers"]:
         for equation in layer["equations"]:
             del equation["tex"]
-    assert json.loads(found.scripts[0]) == page
+    assert read_back(found.scripts[0]) == page
 
 
-def test_size():
-    for attention in (True, False):
-        assert len(page_html(sample_page(with_attention=attention)).encode()) < 300_000
+@pytest.mark.parametrize("options", [{"layers": 1}, {"layers": 2}, {"layers": 2, "decoder": "bahdanau"}, {"layers": 2, "input_feeding": True}])
+def test_size_of_a_pair_of_twelve_tokens(real_page, options):
+    """Also with all what-ifs of a model of two layers that reads both ways."""
+    page = real_page(**options)
+    assert len(page["source"]) == len(page["target_out"]) == 12 and page["H"] == 16
+    assert len(page_html(page).encode()) < 300_000
+
+
+def test_numbers_in_a_row_come_back_as_they_were():
+    for values in ([0.0] * 9 + [1.0], [1 / 3] * 3, [1e-300] * 9, [-1.23457e-30, 3.38e38, 0.1, 0.123457, 65432.1]):
+        rounded = [float(f"{v:.6g}") for v in values]
+        assert read_back(viewer.as_json({"a": rounded})) == {"a": rounded}
+    assert len(viewer.as_json([0.123457] * 100)) < 600
 
 
 def test_nothing_is_fetched(page):
@@ -100,7 +141,7 @@ def test_hostile_tokens_stay_inside():
     page = hostile_page()
     text = page_html(page)
     assert len(Scripts(text).scripts) == 2 and text.count("</script>") == 2 and "<!--" not in text
-    assert json.loads(Scripts(text).scripts[0]) == viewer.shown(page)
+    assert read_back(Scripts(text).scripts[0]) == viewer.shown(page)
     assert "@@" not in text.replace("@@DATA@@\\\\u003c", "").replace("@@DATA@@", "")
     frame = Scripts(notebook_html(page))
     assert [tag for tag, _ in frame.tags] == ["iframe"] and frame.tags[0][1]["srcdoc"] == text
@@ -404,6 +445,48 @@ def test_gradient_paths(show, page):
             "for (const [key, v] of [['bptt-s', 6], ['bptt-state', 15]]) { const one = document.querySelector(`[data-key=${key}]`);"
             "one.value = v; one.dispatchEvent(new Event('change')) }"
         )
+
+
+def test_what_ifs_in_both_languages(show, real_page):
+    page = real_page()
+    english, chinese = (show(page, language=language) for language in ("en", "zh"))
+    names = "[...document.querySelectorAll('.choices button span:first-child')].map(span => span.textContent)"
+    for tab in (english, chinese):
+        tab.click("[data-view=what]")
+    theirs = chinese.js(names)
+    said = [re.sub("'([^']*)'", "“\\1”", choice["label"]) for choice in page["what_if"]]  # the page's own quotes
+    assert english.js(names) == said and len(set(theirs)) == len(theirs) == len(said)
+    for text, choice in zip(theirs, page["what_if"], strict=True):
+        assert re.search("[\u4e00-\u9fff]", text) and not re.search("step|all|units|anywhere|place", text), text
+        where = choice["where"]
+        assert all(str(where[k]) in text for k in ("layer", "step") if where.get(k) is not None), text
+
+
+def test_attention_that_is_read_before_the_cell(show, real_page):
+    page = real_page(decoder="bahdanau")
+    tab = show(page)
+    decoder = len(page["layers"]) - 1
+    cells = tab.js("document.querySelectorAll('[data-cell^=\"cell:\"]').length") - 12  # those of the encoder
+    for _ in range(cells):
+        tab.press("ArrowRight")
+    order = []
+    for _ in range(6):
+        order.append(now(tab).split(":")[0] + now(tab)[-1])
+        tab.press("ArrowRight")
+    assert order == ["attention0", "cell0", "output0", "attention1", "cell1", "output1"]
+    at = "Number(document.querySelector('[data-cell=\"%s\"] .box').getAttribute('%s'))"
+    assert tab.js(at % ("attention::1", "cx")) < tab.js(at % (f"cell:{decoder}:1", "x")) + 20
+
+
+def test_the_bridge_starts_where_a_layer_has_read_all(show, real_page):
+    """Read backwards, that is at the first token."""
+    tab = show(real_page())
+    while now(tab) != "cell:2:0":  # the first of the decoder
+        tab.press("ArrowRight")
+    lit = tab.js("[...document.querySelectorAll('.edge.flow')].map(path => path.getAttribute('d'))")
+    box = "Number(document.querySelector('[data-cell=\"cell:%s\"] .box').getAttribute('x'))"
+    left, right = tab.js(box % "1:0"), tab.js(box % "0:11") + 40
+    assert sorted(float(d[1:].split()[0]) for d in lit)[:2] == [left, right]
 
 
 def test_what_if(show, page):
