@@ -347,7 +347,7 @@ def test_in_a_clone_they_lie_beside_the_package():
 
 def test_in_a_wheel_they_lie_in_the_package(tmp_path, monkeypatch):
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    (target,) = config["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"].values()
+    (target,) = config["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"].values()
     monkeypatch.setattr(lessons, "__file__", str(tmp_path / "minis2s" / "lessons.py"))
     (tmp_path / "lessons").mkdir()  # a stranger's package
     with pytest.raises(UserError, match="the lessons are missing"):

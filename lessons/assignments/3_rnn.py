@@ -138,7 +138,7 @@ print(f"levels at the end {hs[-1]}, da {da:.2f}, measured {(up - down) / 2e-6:.2
 # Where the mask is False the row is padding: h is $h_{prev}$ there. None means that all rows are real. For
 # backward you need $\tanh' = 1 - \tanh^2$. Beware that at a row of padding the h which leaves the step is no tanh.
 #
-# ### Task `rnn_step` (14 points)
+# ### Task `rnn_step` (13 points)
 #
 # Write both functions. In backward, first divide dh into the part of the real rows and the part that is handed on.
 
@@ -158,7 +158,7 @@ print(f"levels at the end {hs[-1]}, da {da:.2f}, measured {(up - down) / 2e-6:.2
 # 掩码为 False 的行是填充：在那里 h 就是 $h_{prev}$。None 表示所有行都是真实的。反向需要 $\tanh' = 1 - \tanh^2$。
 # 要当心：在填充的行，离开这一步的 h 并不是 tanh 的值。
 #
-# ### 任务 `rnn_step`（14 分）
+# ### 任务 `rnn_step`（13 分）
 #
 # 写出两个函数。在反向里，先把 dh 分成两部分：真实行的部分，和原样传下去的部分。
 
@@ -357,22 +357,6 @@ for B, mask in ((1, None), (2, np.zeros(2, dtype=bool))):
         for mine, right, name in zip(grads, functional.rnn_step.backward(dh, theirs), names.split()):
             same(mine, right, f"{name} of the {call} call")
 
-# %% tags=["hidden"] task="rnn_step" check="quick: no forward pass for each number" points=1
-from minis2s import functional
-from minis2s.classroom.checks import fresh, parts, quick, same
-
-rng = fresh()
-B, D, H = 2, 300, 300
-shapes = (B, D), (B, H), (D, H), (H, H), (H,)
-given = [0.05 * rng.standard_normal(shape) for shape in shapes]
-dout = rng.standard_normal((B, H))
-_, cache = quick(rnn_step_forward, *given)
-names = "dx dh_prev dWx dWh db"
-grads = parts(quick(rnn_step_backward, dout, cache), names, "rnn_step_backward")
-expected = functional.rnn_step.backward(dout, functional.rnn_step.forward(*given)[1])
-for mine, theirs, name in zip(grads, expected, names.split()):
-    same(mine, theirs, name)
-
 # %% [markdown] lang="en"
 # ## 3. The whole sequence
 #
@@ -393,7 +377,7 @@ for mine, theirs, name in zip(grads, expected, names.split()):
 # and the weights, which serve every step, receive a sum over the steps (Werbos 1990). $dh_{last}$ is what comes
 # after the last step. Either part of `dout` may be None, which means zero.
 #
-# ### Task `rnn` (18 points)
+# ### Task `rnn` (17 points)
 #
 # Write both functions. You may call your step or write the lines anew; only what comes out counts.
 
@@ -417,7 +401,7 @@ for mine, theirs, name in zip(grads, expected, names.split()):
 #
 # 而权重每一步都用到，它们的梯度是各步之和（Werbos 1990）。$dh_{last}$ 来自最后一步之后。`dout` 的两部分都可以是 None，表示零。
 #
-# ### 任务 `rnn`（18 分）
+# ### 任务 `rnn`（17 分）
 #
 # 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。
 
@@ -648,22 +632,6 @@ for T in (1, 3):
         grads = parts(rnn_backward(dout, cache), names, "rnn_backward")
         for mine, right, name in zip(grads, functional.rnn.backward(dout, theirs), names.split()):
             same(mine, right, f"{name} of the {call} call")
-
-# %% tags=["hidden"] task="rnn" check="quick: no forward pass for each number" points=1
-from minis2s import functional
-from minis2s.classroom.checks import fresh, parts, quick, same
-
-rng = fresh()
-T, B, D, H = 30, 1, 100, 100
-shapes = (T, B, D), (B, H), (D, H), (H, H), (H,)
-given = [0.05 * rng.standard_normal(shape) for shape in shapes]
-dout = rng.standard_normal((T, B, H)), None
-_, cache = quick(rnn_forward, *given)
-names = "dx dh0 dWx dWh db"
-grads = parts(quick(rnn_backward, dout, cache), names, "rnn_backward")
-expected = functional.rnn.backward(dout, functional.rnn.forward(*given)[1])
-for mine, theirs, name in zip(grads, expected, names.split()):
-    same(mine, theirs, name)
 
 # %% [markdown] lang="en" tags=["written"] task="rnn_written" points=4
 # ## 4. In your own words: `rnn_written` (4 points)

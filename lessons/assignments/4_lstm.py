@@ -259,7 +259,7 @@ for i, f, o in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
     same(out[1], [[c]], f"c with i, f, o = {i}, {f}, {o}")
     same(out[0], [[o * np.tanh(c)]], f"h with i, f, o = {i}, {f}, {o}")
 
-# %% tags=["hidden"] task="lstm_step" check="forward" points=2
+# %% tags=["hidden"] task="lstm_step" check="forward" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -288,7 +288,7 @@ out, _ = lstm_step_forward(*given, mask)
 for mine, theirs, name in zip(parts(out, "h c", "lstm_step_forward"), expected, ("h", "c")):
     same(mine, theirs, f"{name} with a mask")
 
-# %% tags=["hidden"] task="lstm_step" check="gradients of x and the states" points=2
+# %% tags=["hidden"] task="lstm_step" check="gradients of x and the states" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -356,6 +356,53 @@ for dout in ((rng.standard_normal((B, H)), None), (None, rng.standard_normal((B,
     missing = "dh" if dout[0] is None else "dc"
     for mine, theirs, name in zip(grads, expected, names.split()):
         same(mine, theirs, f"{name} where {missing} is None")
+
+# %% tags=["hidden"] task="lstm_step" check="one row, one input, one unit" points=1
+from minis2s import functional
+from minis2s.classroom.checks import fresh, parts, same
+
+rng = fresh()
+for B, D, H in ((1, 3, 2), (3, 1, 2), (3, 2, 1), (3, 2, 2), (1, 1, 1)):
+    shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+    given = [rng.standard_normal(shape) for shape in shapes]
+    dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+    out, cache = lstm_step_forward(*given)
+    names = "dx dh_prev dc_prev dWx dWh db"
+    grads = parts(lstm_step_backward(dout, cache), names, "lstm_step_backward")
+    expected, theirs = functional.lstm_step.forward(*given)
+    for mine, right, name in zip(parts(out, "h c", "lstm_step_forward"), expected, ("h", "c")):
+        same(mine, right, f"{name} where B, D, H = {B}, {D}, {H}")
+    for mine, right, name in zip(grads, functional.lstm_step.backward(dout, theirs), names.split()):
+        same(mine, right, f"{name} where B, D, H = {B}, {D}, {H}")
+
+# %% tags=["hidden"] task="lstm_step" check="two steps in one program" points=1
+# as in training: forward, forward, backward, backward, all in one process
+import numpy as np
+
+from minis2s import functional
+from minis2s.classroom.checks import Wrong, fresh, parts, same, together
+
+rng = fresh()
+B, D, H = (int(n) for n in rng.integers(2, 7, 3))
+shapes = (B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+steps = [[rng.standard_normal(shape) for shape in shapes] for _ in range(2)]
+dout = rng.standard_normal((B, H)), rng.standard_normal((B, H))
+before = [[a.copy() for a in step] for step in steps], tuple(d.copy() for d in dout)
+forward, backward = together(lstm_step_forward, lstm_step_backward)
+caches = [forward(*step)[1] for step in steps]
+for step, kept in zip(steps, before[0]):
+    for mine, given, name in zip(step, kept, "x h_prev c_prev Wx Wh b".split()):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_step_forward changes {name}, which it was given, in place")
+names = "dx dh_prev dc_prev dWx dWh db"
+for n, call in ((0, "after another step was taken"), (1, "of the second step"), (0, "asked for a second time")):
+    grads = parts(backward(dout, caches[n]), names, "lstm_step_backward")
+    for mine, given, name in zip(dout, before[1], ("dh", "dc")):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_step_backward changes {name}, which it was given, in place")
+    expected = functional.lstm_step.backward(dout, functional.lstm_step.forward(*before[0][n])[1])
+    for mine, theirs, name in zip(grads, expected, names.split()):
+        same(mine, theirs, f"{name} {call}")
 
 # %% [markdown] lang="en"
 # ## 3. A whole word
@@ -451,20 +498,28 @@ for name, array, shape in zip(names, [*outs, *grads], [(T, B, H), (B, H), (B, H)
         raise Wrong(f"{name} has the shape {np.shape(array)}, it should be {shape}")
 
 # %% tags=["public"] task="lstm" check="a sequence of one step" points=1
+import numpy as np
+
 from minis2s import functional
-from minis2s.classroom.checks import fresh, same
+from minis2s.classroom.checks import fresh, parts, same
 
 rng = fresh()
-B, D, H = 3, 5, 2
-shapes = (1, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
-x, *given = (rng.standard_normal(shape) for shape in shapes)
-(h, c), cache = functional.lstm_step.forward(x[0], *given)
-out, _ = lstm_forward(x, *given)
-same(out[0], h[None], "hs of one step")
-same(out[1], h, "h_last of one step")
-same(out[2], c, "c_last of one step")
+for B, D, H in ((3, 5, 2), (1, 1, 1)):
+    shapes = (1, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+    x, *given = (rng.standard_normal(shape) for shape in shapes)
+    (h, c), theirs = functional.lstm_step.forward(x[0], *given)
+    out, cache = lstm_forward(x, *given)
+    same(out[0], h[None], "hs of one step")
+    same(out[1], h, "h_last of one step")
+    same(out[2], c, "c_last of one step")
+    dhs, dh, dc = (rng.standard_normal(a.shape) for a in out)
+    names = "dx dh0 dc0 dWx dWh db"
+    grads = parts(lstm_backward((dhs, dh, dc), cache), names, "lstm_backward")
+    dx, *expected = functional.lstm_step.backward((dhs[0] + dh, dc), theirs)
+    for mine, right, name in zip(grads, [dx[None], *expected], names.split()):
+        same(mine, right, f"{name} of one step")
 
-# %% tags=["hidden"] task="lstm" check="forward" points=2
+# %% tags=["hidden"] task="lstm" check="forward" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -497,7 +552,7 @@ names = "hs h_last c_last"
 for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
-# %% tags=["hidden"] task="lstm" check="gradients through time" points=3
+# %% tags=["hidden"] task="lstm" check="gradients through time" points=2
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -575,6 +630,52 @@ for kept in range(3):
     grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
     for mine, theirs, name in zip(grads, expected, names.split()):
         same(mine, theirs, f"{name} where {('only dhs', 'only dh_last', 'only dc_last')[kept]} is given")
+
+# %% tags=["hidden"] task="lstm" check="a long word" points=1
+# longer than any of the others, and with large gradients
+from minis2s import functional
+from minis2s.classroom.checks import fresh, parts, same
+
+rng = fresh()
+T, B, D, H = 16, 1, 5, 4
+shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+given = [rng.standard_normal(shape) / 4 for shape in shapes]
+dout = tuple(1000 * rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+_, cache = lstm_forward(*given)
+names = "dx dh0 dc0 dWx dWh db"
+grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
+expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
+for mine, theirs, name in zip(grads, expected, names.split()):
+    same(mine, theirs, f"{name} of a long word")
+
+# %% tags=["hidden"] task="lstm" check="two words in one program" points=1
+# as in training: forward, forward, backward, backward, all in one process
+import numpy as np
+
+from minis2s import functional
+from minis2s.classroom.checks import Wrong, fresh, parts, same, together
+
+rng = fresh()
+T, B, D, H = (int(n) for n in rng.integers(2, 7, 4))
+shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+words = [[rng.standard_normal(shape) for shape in shapes] for _ in range(2)]
+dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+before = [[a.copy() for a in word] for word in words], tuple(d.copy() for d in dout)
+forward, backward = together(lstm_forward, lstm_backward)
+caches = [forward(*word)[1] for word in words]
+for word, kept in zip(words, before[0]):
+    for mine, given, name in zip(word, kept, "x h0 c0 Wx Wh b".split()):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_forward changes {name}, which it was given, in place")
+names = "dx dh0 dc0 dWx dWh db"
+for n, call in ((0, "after another word was read"), (1, "of the second word"), (0, "asked for a second time")):
+    grads = parts(backward(dout, caches[n]), names, "lstm_backward")
+    for mine, given, name in zip(dout, before[1], "dhs dh_last dc_last".split()):
+        if not np.array_equal(mine, given):
+            raise Wrong(f"lstm_backward changes {name}, which it was given, in place")
+    expected = functional.lstm.backward(dout, functional.lstm.forward(*before[0][n])[1])
+    for mine, theirs, name in zip(grads, expected, names.split()):
+        same(mine, theirs, f"{name} {call}")
 
 # %% [markdown] lang="en" tags=["written"] task="lstm_memory" points=4
 # ## 4. In your own words: `lstm_memory` (4 points)

@@ -136,9 +136,7 @@ class Sources:
         self.name = path.resolve().parent.name if path.name == "teacher" else path.resolve().name
         files = {alike(file.stem): file for file in sorted(path.glob("*.py"))}
         if not files:
-            raise UserError(
-                f"there is no source of an assignment in {path}: expected STUDENT.py for each student"
-            )
+            raise UserError(f"there is no source of an assignment in {path}: expected STUDENT.py for each student")
         for student in students:
             if alike(student) in files:
                 self.by_student[alike(student)] = read_assignment(files[alike(student)])
@@ -150,11 +148,7 @@ class Sources:
         self.any = next(iter(self.by_student.values()))
 
     def of(self, submission: Submission) -> Assignment | None:
-        return (
-            self.one
-            or self.by_student.get(alike(submission.student))
-            or self.by_student.get(alike(submission.key))
-        )
+        return self.one or self.by_student.get(alike(submission.student)) or self.by_student.get(alike(submission.key))
 
 
 def alike(name: str) -> str:

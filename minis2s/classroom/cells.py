@@ -47,6 +47,11 @@ def heading(text: str) -> str:
     return found[1].strip() if found else ""
 
 
+def identifier(name: str) -> str:
+    """The name of a check as a part of a function's name: letters of ASCII, digits and _."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
 def mistake(path: Path, line: int, what: str) -> UserError:
     return UserError(f"{path}, line {line}: {what}")
 

@@ -17,9 +17,7 @@ from minis2s.gradcheck.problem import Misbehaved, TooSlow
 from minis2s.gradcheck.verdict import MISSING, RIGHT, VACUOUS, WRONG
 
 SECONDS = 20.0  # for a pair
-SHAPES = {
-    kind.__name__: kind for kind in (ValueError, IndexError, TypeError)
-}  # to which the checker adds a note
+SHAPES = {kind.__name__: kind for kind in (ValueError, IndexError, TypeError)}  # to which the checker adds a note
 
 
 def diagnosis(

@@ -65,9 +65,7 @@ def extract(submission: Submission, assignment: Assignment) -> Source:
             source = Source(file=name, refused=f"{name} is nested too deeply to be read")
         tried.append(source)
     hint = assignment.name.lower()
-    best = max(
-        tried, key=lambda s: (not s.refused, s.solved, hint in s.file.lower(), ".ipynb" in s.file.lower())
-    )
+    best = max(tried, key=lambda s: (not s.refused, s.solved, hint in s.file.lower(), ".ipynb" in s.file.lower()))
     others = ", ".join(source.file for source in tried if source is not best and source.solved)
     if others:
         best.notes.insert(0, f"several files were handed in: {best.file} was graded, not {others}")

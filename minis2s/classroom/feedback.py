@@ -9,11 +9,7 @@ from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 GOOD, BAD, UNSURE = ("good", "\N{CHECK MARK}"), ("bad", "\N{BALLOT X}"), ("unsure", "?")
-HINTS = (
-    ("Where is it?", "在哪里？"),
-    ("What kind of mistake is it?", "是哪一类错误？"),
-    ("Which line is it?", "是哪一行？"),
-)
+HINTS = (("Where is it?", "在哪里？"), ("What kind of mistake is it?", "是哪一类错误？"), ("Which line is it?", "是哪一行？"))
 RULES = """
 .gradcheck [lang=zh]{color:var(--soft-t);font-weight:400}
 .gradcheck pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--soft);color:var(--page-t);padding:.6em .8em;
@@ -33,9 +29,7 @@ def page_of(result: dict, title: dict[str, str]) -> str:
     notes = [note for note in result["notes"] if not note.startswith("review: ")]
     if notes:
         items = "".join(f"<li>{plain(note)}</li>" for note in notes)
-        parts.append(
-            f"<h3>{both('What was noticed while it was read', '读取时注意到的事')}</h3><ul>{items}</ul>"
-        )
+        parts.append(f"<h3>{both('What was noticed while it was read', '读取时注意到的事')}</h3><ul>{items}</ul>")
     parts.append(foot(result))
     name = plain(f"{result['student']}: {title.get('en') or result['assignment']}")
     return (
@@ -115,13 +109,9 @@ def diagnosis_part(diagnosis: dict | None) -> str:
 
 
 def written_part(question: dict) -> str:
-    answer = (
-        f"<pre>{plain(question['answer'])}</pre>"
-        if question["answer"]
-        else f"<p>{both('No answer.', '没有回答。')}</p>"
-    )
+    answer = f"<pre>{plain(question['answer'])}</pre>" if question["answer"] else f"<p>{both('No answer.', '没有回答。')}</p>"
     return (
-        f'<section><h3>{plain(question["task"])} <span class="note">{question["points"]:g} '
+        f"<section><h3>{plain(question['task'])} <span class=\"note\">{question['points']:g} "
         f"{both('points, marked by the teacher', '分，由老师批改')}</span></h3>{answer}</section>"
     )
 

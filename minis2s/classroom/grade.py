@@ -93,6 +93,5 @@ def refused(
 
 def written(assignment: Assignment, source: Source) -> list[dict]:
     return [
-        {"task": w.task, "points": w.points, "answer": source.written.get(w.task, "")}
-        for w in assignment.written
+        {"task": w.task, "points": w.points, "answer": source.written.get(w.task, "")} for w in assignment.written
     ]

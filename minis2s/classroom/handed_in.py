@@ -23,13 +23,7 @@ from minis2s.errors import UserError
 MOST_BYTES = 20_000_000  # of a file handed in, as it lies there and unpacked
 MOST_MEMBERS = 20_000  # of a folder or a zip
 DEEPEST = 8  # folders in folders
-SYSTEM = (
-    "__MACOSX",
-    "__pycache__",
-    "Thumbs.db",
-    "desktop.ini",
-    "node_modules",
-)  # what computers leave behind
+SYSTEM = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "node_modules")  # what computers leave behind
 SORTS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 DRIVE = re.compile(r"^[A-Za-z]:")
 BROKEN = (  # what the readers of archives raise for one that is not in order
@@ -129,9 +123,7 @@ def files_in(folder: Path) -> Iterator[File]:
         for entry in entries:
             count += 1
             if count > MOST_MEMBERS:
-                raise UserError(
-                    f"{folder} holds more than {MOST_MEMBERS:,} files: name the folder of one class"
-                )
+                raise UserError(f"{folder} holds more than {MOST_MEMBERS:,} files: name the folder of one class")
             if left_behind(entry.name):
                 continue
             inside = (*parts, entry.name)
@@ -164,9 +156,7 @@ def files_in_zip(file: File) -> list[File]:
         with opened(file.path) as stream, archive(stream, file.name) as zipped:
             members = zipped.infolist()
     if len(members) > MOST_MEMBERS:
-        raise UserError(
-            f"{clean(file.name)} holds {len(members):,} files, at most {MOST_MEMBERS:,} are looked at"
-        )
+        raise UserError(f"{clean(file.name)} holds {len(members):,} files, at most {MOST_MEMBERS:,} are looked at")
     for number, member in enumerate(members):
         parts = safe_parts(name_of(member))
         if parts and not member.is_dir() and not any(map(left_behind, parts)):

@@ -63,9 +63,7 @@ def find(where: str | Path) -> list[Submission]:
     else:
         raise UserError(f"cannot read {where}: there is no such file or folder")
     if not found:
-        raise UserError(
-            f"{where} is empty: expected notebooks, .py files, zips, or a folder for each student"
-        )
+        raise UserError(f"{where} is empty: expected notebooks, .py files, zips, or a folder for each student")
     students: dict[str, list[File]] = {}
     for file in found:
         students.setdefault(student_of(file.parts), []).append(file)

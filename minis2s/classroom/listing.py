@@ -95,9 +95,7 @@ def decoded(data: bytes, name: str) -> tuple[str, list[str]]:
     try:
         text = data.decode(found)
     except UnicodeDecodeError:
-        raise UserError(
-            f"{name} is not text in UTF-8 or any usual encoding: save it again as UTF-8"
-        ) from None
+        raise UserError(f"{name} is not text in UTF-8 or any usual encoding: save it again as UTF-8") from None
     refuse_nulls(text, name)
     return text, [f"{name} is not UTF-8; it was read as {ENCODINGS[found]}"]
 
@@ -152,11 +150,7 @@ def notebook(text: str) -> Listing | None:
     if not isinstance(found, dict):
         return None
     sheets = found.get("worksheets")  # format 3
-    cells = (
-        sheets[0].get("cells")
-        if isinstance(sheets, list) and sheets and isinstance(sheets[0], dict)
-        else None
-    )
+    cells = sheets[0].get("cells") if isinstance(sheets, list) and sheets and isinstance(sheets[0], dict) else None
     cells = found.get("cells", cells)
     if not isinstance(cells, list):
         return None
@@ -216,17 +210,13 @@ def refuse_unreadable_code(found: Listing, name: str) -> None:
                 continue
             where = f"{name}, {found.place(number)}"
             if len(line) > LONGEST_LINE:
-                raise UserError(
-                    f"{where}: a line of {len(line):,} characters; at most {LONGEST_LINE:,} are read"
-                )
+                raise UserError(f"{where}: a line of {len(line):,} characters; at most {LONGEST_LINE:,} are read")
             if hidden := HIDDEN.search(line):
                 raise UserError(
                     f"{where}: the character U+{ord(hidden[0]):04X} cannot be seen and may hide code: delete it "
                     "(or write the line anew)"
                 )
-            raise UserError(
-                f"{where}: a character that is none (half a surrogate pair, or a null): delete it"
-            )
+            raise UserError(f"{where}: a character that is none (half a surrogate pair, or a null): delete it")
 
 
 # -- is it Python? -------------------------------------------------------------------------------------------

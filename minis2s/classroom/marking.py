@@ -4,10 +4,11 @@ A check that passes gives its points, unless a function that it calls turns out 
 what it does on a large input tells (pace.py). Of what is wrong then, the checker says where and why (diagnosis.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from minis2s.classroom.box import Box, Boxed, Layers, Missing, Nonsense, Raised, Remote, TimedOut
-from minis2s.classroom.checks import Outcome, new_seed, run_check
+from minis2s.classroom.checks import TOO_SLOW, Outcome, new_seed, run_check
+from minis2s.classroom.checks import TooSlow as Slow
 from minis2s.classroom.diagnosis import SECONDS, diagnosis
 from minis2s.classroom.extract import Source
 from minis2s.classroom.pace import fault, suits
@@ -18,9 +19,9 @@ from minis2s.gradcheck.problem import Misbehaved
 
 SHORT = 1.0  # seconds for a call, once one has taken longer than its time
 CALLS = 12  # as many times the seconds of a call for all calls together
-TOO_SLOW = "too slow"
 # what the checker can say more of: numbers and shapes, and how they come about
 TELLING = ("wrong", Raised.outcome, Nonsense.outcome)
+Calls = list[list[str]]  # the names of the functions that each check of a task calls
 
 
 class Steady:
@@ -41,6 +42,12 @@ class Steady:
         """Of the last call."""
         return self.remote.seconds
 
+    def pair(self) -> tuple["Steady", "Steady"]:
+        """This forward function and its backward, all calls in one process."""
+        self.called = True
+        remotes = self.remote.box.pair(self.__name__.removesuffix("_forward"))
+        return tuple(Steady(remote, self.source) for remote in remotes)
+
     def __call__(self, *arguments, **named):
         self.called = True
         try:
@@ -60,13 +67,17 @@ def marked(
     names = [name for task in assignment.tasks for name in task.functions]
     with Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box:
         functions, unloaded = loaded(box, source, names, notes)
-        right = solution(assignment)
-        tasks = [checked(task, functions, unloaded, right) for task in assignment.tasks]
-        for task, result in zip(assignment.tasks, tasks, strict=True):
+        program = solution(assignment)
+        tasks = [checked(task, functions, unloaded) for task in assignment.tasks]
+        for task, (result, calls) in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
                 result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
-    return tasks
+            found = without_calculus(box, task, result, calls, source, program)
+            if found is not None:
+                withdraw(result, calls, *found)
+            result["score"] = total(check["score"] for check in result["checks"])
+    return [result for result, _ in tasks]
 
 
 def loaded(
@@ -87,8 +98,8 @@ def loaded(
     return functions, None
 
 
-def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | None, solution: str) -> dict:
-    """What came of a task: every check is run once, with a seed of its own. solution: the teacher's program."""
+def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | None) -> tuple[dict, Calls]:
+    """(what came of a task, what its checks call): every check is run once, with a seed of its own."""
     checks, calls = [], []
     for check in task.checks:
         for function in functions.values():
@@ -107,42 +118,46 @@ def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | Non
                 "seed": seed,
             }
         )
-    withdraw(task, functions, checks, calls, solution)
-    points, score = (total(check[of] for check in checks) for of in ("points", "score"))
-    return {"task": task.name, "score": score, "points": points, "checks": checks, "diagnosis": None}
+    points = total(check["points"] for check in checks)
+    return {"task": task.name, "score": 0, "points": points, "checks": checks, "diagnosis": None}, calls
 
 
-def withdraw(
-    task: Task, functions: Mapping[str, Steady], checks: list[dict], calls: list[list[str]], solution: str
-) -> None:
+def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> None:
     """Take back the points of the checks that call a function which differentiates without calculus."""
-    found = None
-    for check, called in zip(checks, calls, strict=True):
-        if check["outcome"] == TOO_SLOW and called:  # the check asked for it itself
-            found = called[-1], check["reason"]
-    right = {name for check, called in zip(checks, calls, strict=True) if check["score"] for name in called}
-    paired = task.pair is not None and right >= set(task.pair)
-    if found is None and paired and suits(solution, task.pair, task.kind):
-        found = fault_on_a_large_input(task, functions)
-    if found is None:
-        return
-    for check, called in zip(checks, calls, strict=True):
-        if check["outcome"] == RIGHT and found[0] in called:
-            check |= {"score": 0, "outcome": TOO_SLOW, "reason": found[1]}
+    for check, called in zip(result["checks"], calls, strict=True):
+        if check["outcome"] == RIGHT and function in called:
+            check |= {"score": 0, "outcome": outcome.outcome, "reason": outcome.reason}
 
 
-def fault_on_a_large_input(task: Task, functions: Mapping[str, Callable]) -> tuple[str, str] | None:
-    """(function, what is wrong with it there); None where nothing is."""
-    pair = [functions[name] for name in task.pair]
-    for function in pair:
-        function.called = False
+def without_calculus(
+    box: Box, task: Task, result: dict, calls: Calls, source: Source, program: str
+) -> tuple[str, Outcome] | None:
+    """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
+
+    program: the teacher's, which says whether the large input of the kind suits the task.
+    """
+    for check, called in zip(result["checks"], calls, strict=True):
+        if check["outcome"] == TOO_SLOW and called:  # the check asked itself
+            return called[-1], Outcome(TOO_SLOW, check["reason"])
+    right = {name for check, called in zip(result["checks"], calls, strict=True) if check["score"] for name in called}
+    if task.pair is None or not right >= set(task.pair) or not suits(program, task.pair, task.kind):
+        return None
+    known = result["diagnosis"]
+    wrong = [block["name"] for block in known["blocks"] if not block["ok"]] if known else []
+    box.left = max(box.left, SECONDS)
+    pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
     try:
-        return fault(pair, task.kind)
+        return fault(pair, task.kind, wrong)
     except UserError:
         return None  # it takes other arguments than its kind, so the inputs cannot be made
+    except TimedOut:
+        last = pair[pair[1].called].__name__
+        return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
     except (Boxed, Misbehaved) as error:
-        last = [function.__name__ for function in pair if function.called][-1:] or [pair[0].__name__]
-        return last[0], f"on a large input {getattr(error, 'reason', error)}"
+        if known:  # that it fails is known
+            return None
+        outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
+        return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:

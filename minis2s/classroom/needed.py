@@ -12,13 +12,7 @@ from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import NamedTuple
 
-READS = (
-    "LOAD_NAME",
-    "LOAD_GLOBAL",
-    "LOAD_CLASSDEREF",
-    "LOAD_FROM_DICT_OR_GLOBALS",
-    "LOAD_FROM_DICT_OR_DEREF",
-)
+READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF")
 BINDS = ("STORE_NAME", "STORE_GLOBAL")
 # whoever uses these may reach any name of the program
 REACHES_ALL = {"globals", "locals", "vars", "eval", "exec", "__import__"}
@@ -127,9 +121,7 @@ def without(text: str, tree: ast.Module, dropped: Iterable[ast.stmt]) -> str:
     """The text without some statements at its top; all else stays in its line."""
     gone = {id(node) for node in dropped}
     lines = [line.encode() for line in text.split("\n")]  # columns count bytes
-    spans = [
-        (*begin(node), node.end_lineno - 1, node.end_col_offset) for node in tree.body if id(node) in gone
-    ]
+    spans = [(*begin(node), node.end_lineno - 1, node.end_col_offset) for node in tree.body if id(node) in gone]
     shared = shared_lines(tree)
     for first, start, last, end in reversed(spans):
         before, after = lines[first][:start], lines[last][end:]

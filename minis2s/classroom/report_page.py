@@ -47,9 +47,9 @@ nav ul{{display:flex;flex-wrap:wrap;gap:.3em 1.2em;list-style:none;margin:.6em 0
 :focus-visible{{outline:3px solid currentColor;outline-offset:2px}}
 .scroll{{overflow-x:auto;max-width:100%;margin:.5em 0 1em}}
 table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
-caption{{text-align:left;color:var(--soft-t);padding:.2em 0;font-size:.93em}}
+caption{{text-align:left;color:var(--soft-t);padding:.2em 0;font-size:.93em;max-width:calc(100vw - 40px)}}
 th,td{{border:1px solid var(--line);padding:.25em .6em;text-align:left;vertical-align:top;overflow-wrap:normal}}
-thead th{{background:var(--soft);color:var(--page-t);font-size:.9em}}
+thead th{{background:var(--soft);color:var(--page-t);font-size:.9em;word-break:keep-all}}
 .long{{min-width:14em;overflow-wrap:anywhere}}
 .number{{text-align:right}}
 .good{{background:var(--good);color:var(--good-t)}}
@@ -63,7 +63,7 @@ summary{{cursor:pointer;font-weight:600;padding:.5em 0}}
 pre{{margin:0;font:.85em/1.45 ui-monospace,Consolas,monospace;white-space:pre}}
 svg{{display:block;width:100%;max-width:520px;height:auto}}
 svg rect{{fill:var(--n3)}}
-svg text{{fill:var(--page-t);font:13px system-ui,sans-serif;text-anchor:middle}}
+svg text{{fill:var(--page-t);font:16px system-ui,sans-serif;text-anchor:middle}}
 svg line{{stroke:var(--line)}}
 @media print{{details::details-content{{content-visibility:visible;display:block;height:auto}}
  tr{{break-inside:avoid}}}}
@@ -160,11 +160,15 @@ def summary(figures: Figures, say: Say) -> str:
     layers = sorted({", ".join(map(str, result.get("layers") or ["?"])) for result in graded})
     parts.append(say("layers", "; ".join(layers)))
     text = paragraph(" ".join(parts))
-    unofficial = sum(result.get("official") is False for result in graded)
-    if unofficial:
-        text += paragraph(say("not official", n=unofficial), "note")
+    open_ = sum(not any(map(guards_files, result.get("layers") or [])) for result in graded)
+    if open_:
+        text += paragraph(say("not official", n=open_), "note")
     versions = {result.get("assignment_sha256") for result in graded}
     return text + (paragraph(say("versions", n=len(versions)), "note") if len(versions) > 1 else "")
+
+
+def guards_files(layer: object) -> bool:
+    return str(layer).startswith(("landlock", "bubblewrap"))
 
 
 def scores(figures: Figures, say: Say) -> str:
@@ -210,15 +214,15 @@ def checks(figures: Figures, say: Say) -> str:
             [
                 plain(check.task),
                 plain(check.check),
-                say("public" if check.public else "hidden"),
-                number(check.points),
-                str(check.right),
                 f'<span class="bad">{wrong}</span>' if wrong else "0",
+                str(check.right),
                 plain(instead(check, say)),
+                number(check.points),
+                say("public" if check.public else "hidden"),
             ]
         )
-    head = [say(k) for k in ("task", "check", "seen", "points", "right", "not right", "how")]
-    return table(say("checks caption", n=len(figures.graded)), head, rows, "tltnnnl")
+    head = [say(k) for k in ("task", "check", "not right", "right", "how", "points", "seen")]
+    return table(say("checks caption", n=len(figures.graded)), head, rows, "tlnnlnt")
 
 
 def instead(check: CheckCount, say: Say) -> str:

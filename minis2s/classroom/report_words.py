@@ -142,8 +142,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "share": ("share", "比例"),
     "unusual": ("how unusual", "有多不寻常"),
     "unusual text": (
-        "as alike or more: {n} of {pairs} pairs; half of all pairs share {usual} or less",
-        "同样或更相似的：{pairs} 对中有 {n} 对；一半的对相同比例不超过 {usual}",
+        "{n} of {pairs} pairs are as alike or more; the median of all pairs is {usual}",
+        "{pairs} 对中有 {n} 对同样或更相似；所有对的中位数为 {usual}",
     ),
     "unusual few": (
         "with so few programs nobody can say what is usual",

@@ -41,9 +41,7 @@ def earlier(out: Path, key: str) -> dict | None:
         found = read_json(path)
     except UserError:
         return None  # not ours, or damaged: it is graded again
-    whole = isinstance(found, dict) and all(
-        isinstance(found.get(name), list) for name in ("history", "tasks")
-    )
+    whole = isinstance(found, dict) and all(isinstance(found.get(name), list) for name in ("history", "tasks"))
     return found if whole else None
 
 
@@ -79,9 +77,7 @@ def save(out: Path, result: dict, source: str, title: dict[str, str]) -> None:
 def all_results(out: Path) -> list[dict]:
     """Every result in the folder, by student. Raises UserError for one that cannot be read."""
     results = [read_json(path) for path in sorted((out / "results").glob("*.json"))]
-    return sorted(
-        (r for r in results if isinstance(r, dict) and "student" in r), key=lambda r: str(r["student"])
-    )
+    return sorted((r for r in results if isinstance(r, dict) and "student" in r), key=lambda r: str(r["student"]))
 
 
 # -- the table -----------------------------------------------------------------------------------------------

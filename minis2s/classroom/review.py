@@ -23,12 +23,7 @@ HARMLESS = {  # of the standard library
     "fractions", "functools", "heapq", "itertools", "logging", "math", "numbers", "operator", "random", "statistics",
     "string", "time", "types", "typing", "typing_extensions", "warnings", "numpy", "minis2s",
 }  # fmt: skip
-ODD_MODULES = {
-    "cmath": "complex numbers",
-    "fft": "complex numbers",
-    "emath": "complex numbers",
-    "scimath": "complex numbers",
-}
+ODD_MODULES = {"cmath": "complex numbers", "fft": "complex numbers", "emath": "complex numbers", "scimath": "complex numbers"}
 ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN")
 
 

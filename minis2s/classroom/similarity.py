@@ -11,7 +11,7 @@ import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, groupby
 from statistics import median
 from typing import NamedTuple
 
@@ -272,20 +272,38 @@ class Writer:
         text = "\n".join(self.written(unit.tree, names) for unit in units)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
-    def written(self, node: ast.AST, names: dict[str, str]) -> str:
-        """A syntax tree as text. names: what stands for each of the program's own names; it grows."""
-        if isinstance(node, ast.Name):
-            return node.id if node.id in self.foreign else names.setdefault(node.id, f"v{len(names)}")
-        if isinstance(node, ast.arg):
-            return names.setdefault(node.arg, f"v{len(names)}")
+    def written(self, node: ast.AST, names: dict[str, str], new: bool = True) -> str:
+        """A syntax tree as text. names: what stands for each of the program's own names; with `new` it grows."""
+        if isinstance(node, ast.Name | ast.arg):
+            name = node.id if isinstance(node, ast.Name) else node.arg
+            if name in self.foreign and isinstance(node, ast.Name):
+                return name
+            if name not in names and not new:
+                return "v"
+            return names.setdefault(name, f"v{len(names)}")
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in KNOWN:
             if node.value.id in MODULES:
                 return node.attr
-        return self.joined(node, [self.written(part, names) for part in self.parts(node)])
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ORDERLESS):
+            return self.joined(node, self.in_any_order(node, names, new))
+        return self.joined(node, [self.written(part, names, new) for part in self.parts(node)])
+
+    def in_any_order(self, node: ast.BinOp, names: dict[str, str], new: bool) -> list[str]:
+        """The terms of a sum or product as texts. Terms of one shape name nothing new: which of them is the first?"""
+        texts = []
+        for _, alike in groupby(self.parts(node), key=self.shape):
+            first, *others = alike
+            if others:
+                texts += sorted(self.written(term, names, False) for term in (first, *others))
+            else:
+                texts.append(self.written(first, names, new))
+        return texts
 
     def joined(self, node: ast.AST, parts: list[str]) -> str:
         if isinstance(node, ast.Constant | ast.JoinedStr):
             return "None" if getattr(node, "value", 0) is None else "k"
+        if isinstance(node, ast.UnaryOp) and parts[-1] == "k":  # a negative number
+            return "k"
         name = type(node).__name__
         if isinstance(node, ast.Attribute):
             name = f".{node.attr}" if node.attr in KNOWN else ".a"

@@ -19,6 +19,7 @@ from minis2s.classroom.cells import (
     enclosing,
     functions_of,
     heading,
+    identifier,
     mistake,
     solution_blocks,
 )  # fmt: skip
@@ -71,6 +72,8 @@ def refuse_wrong_options(path: Path, cell: Cell) -> None:
         raise mistake(path, line, f"{name} means nothing in a cell {cell.role!r}")
     if cell.task and not NAME.fullmatch(cell.task):
         raise mistake(path, line, f"the name of a task is of small letters, digits and _, not {cell.task!r}")
+    if cell.check and not identifier(cell.check):
+        raise mistake(path, line, f"the name of a check has letters of ASCII in it, not {cell.check!r}")
     if cell.gradcheck and (cell.role != "answer" or cell.gradcheck not in KINDS):
         raise mistake(
             path, line, f"kind is one of {', '.join(KINDS)}, in an answer cell; not {cell.gradcheck!r}"
@@ -168,8 +171,8 @@ def refuse_wrong_tasks(path: Path, cells: list[Cell]) -> None:
                     path, cell.line - 1, f"no answer cell before this check has the task {cell.task}"
                 )
             refuse_borrowed_names(path, cell, known[cell.task])
-            checks[cell.task, cell.check] += 1
-            if checks[cell.task, cell.check] > 1:
+            checks[cell.task, identifier(cell.check)] += 1
+            if checks[cell.task, identifier(cell.check)] > 1:
                 raise mistake(path, cell.line - 1, f"the task {cell.task} has a check {cell.check!r} already")
     tested = {task for task, _ in checks}
     for cell in cells:

@@ -8,6 +8,7 @@ from minis2s.classroom.report import read_results, save_report
 from minis2s.classroom.report_words import LANGUAGES
 from minis2s.classroom.similarity import THRESHOLD
 from minis2s.classroom.source import Assignment, assignments, empty, read_assignment
+from minis2s.cli.options import share
 from minis2s.errors import UserError
 
 
@@ -24,18 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--alike",
-        type=percent,
-        default=round(100 * THRESHOLD),
-        metavar="PERCENT",
-        help=f"list programs of which at least so much is alike (default {100 * THRESHOLD:g})",
+        type=share,
+        default=THRESHOLD,
+        metavar="0..1",
+        help=f"list programs that have this share of their own in common (default {THRESHOLD:g})",
     )
-
-
-def percent(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100, got {text}")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         lang=args.lang,
         title=title,
         handed_out=[empty(source) for source in sources] or None,
-        threshold=args.alike / 100,
+        threshold=args.alike,
     )
     print(f"{page}  for the teacher's browser; it has students' names and code in it")
     print(f"{table}  a line for each student")

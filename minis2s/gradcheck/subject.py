@@ -91,7 +91,7 @@ def bind(forward: Callable, kind: Kind, values: dict) -> tuple[list[str], list[s
             positional.append(parameter)
             continue
         free = [name for name in extras if name not in named and name not in positional]
-        if not free:
+        if not free or parameter in kind.extras:  # an option of its own that this setting leaves alone
             break
         positional.append(free[0])
     missed = [name for name in extras if name not in positional and name not in named]

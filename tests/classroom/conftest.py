@@ -26,7 +26,7 @@ from minis2s.classroom.checks import fresh
 
 # %% tags=["answer"] task="linear" kind="linear"
 def linear_forward(x, W, b=None):
-    """x (N, D), W (D, O), b (O,) or None. Returns (y (N, O), cache)."""
+    """x (..., D), W (D, O), b (O,) or None. Returns (y (..., O), cache)."""
     # BEGIN SOLUTION
     y = x @ W
     return (y if b is None else y + b), (x, W, b)
@@ -38,6 +38,7 @@ def linear_backward(dy, cache):
     # BEGIN SOLUTION
     x, W, b = cache
     dx = dy @ W.T
+    x, dy = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     dW = x.T @ dy
     return dx, dW, (None if b is None else dy.sum(axis=0))
     # END SOLUTION

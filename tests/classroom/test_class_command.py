@@ -34,12 +34,8 @@ def folder(tmp_path, answer, wrong) -> Path:
 
 
 def test_grade_ends_with_a_table_of_the_class(folder, source, tmp_path, wrong):
-    (folder / "bob.py").write_text(
-        wrong.replace("dx = dy", "dx = 1.0 * (1 + 0j).real * dy"), encoding="utf-8"
-    )
-    code, out, err = minis2s(
-        "class", "grade", folder, "--assignment", source, "--out", tmp_path / "marks", "--jobs", 1
-    )
+    (folder / "bob.py").write_text(wrong.replace("dx = dy", "dx = 1.0 * (1 + 0j).real * dy"), encoding="utf-8")
+    code, out, err = minis2s("class", "grade", folder, "--assignment", source, "--out", tmp_path / "marks", "--jobs", 1)
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == ["ann", "4/4"] and lines[1].split() == ["bob", "1/4", "linear", "1/4"]
@@ -53,10 +49,7 @@ def test_grade_ends_with_a_table_of_the_class(folder, source, tmp_path, wrong):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (
-            ["class", "grade", "none", "--assignment", "none.py", "--out", "o"],
-            "cannot read none: there is no such file",
-        ),
+        (["class", "grade", "none", "--assignment", "none.py", "--out", "o"], "cannot read none: there is no such file"),
         (["class", "grade", "."], "--assignment"),
         (["class", "grade", ".", "--asignment", "x"], "did you mean --assignment"),
         (["class", "grad"], "did you mean grade?"),
@@ -109,11 +102,7 @@ def below(parent: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    return {
-        pid
-        for pid in pids
-        if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()
-    }
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

@@ -58,13 +58,7 @@ ODD_FORMS = {
 def test_a_right_answer_in_an_odd_form_is_read(take, answer, form):
     source = take(ODD_FORMS[form](answer))
     assert works(source)
-    told = {
-        "GBK": "GBK",
-        "GBK, said": "GBK",
-        "Latin-1": "Latin-1",
-        "UTF-16": "UTF-16",
-        "a cookie that lies": "utf-7",
-    }
+    told = {"GBK": "GBK", "GBK, said": "GBK", "Latin-1": "Latin-1", "UTF-16": "UTF-16", "a cookie that lies": "utf-7"}
     assert (told[form] in " ".join(source.notes)) if form in told else not source.notes
 
 
@@ -110,17 +104,12 @@ def test_renamed_files_are_read_as_what_they_are(take, answer, notebook):
 
 
 def test_notebooks_without_metadata_of_format_3_and_with_broken_cells_are_read(take, answer):
-    bare = {
-        "cells": [None, 3, {"source": 7}, {"cell_type": "code", "source": answer.splitlines(keepends=True)}]
-    }
+    bare = {"cells": [None, 3, {"source": 7}, {"cell_type": "code", "source": answer.splitlines(keepends=True)}]}
     source = take(json.dumps(bare), "ann.ipynb")
     assert works(source) and "cell 1 is no cell of a notebook" in source.notes[0]
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": answer, "metadata": None}]}]}
     assert works(take(json.dumps(old), "ann.ipynb"))
-    assert (
-        "half a surrogate pair"
-        in take(json.dumps({"cells": [{"cell_type": "code", "source": "x = '\ud800'"}]}), "ann.ipynb").refused
-    )
+    assert "half a surrogate pair" in take(json.dumps({"cells": [{"cell_type": "code", "source": "x = '\ud800'"}]}), "ann.ipynb").refused
 
 
 # -- what is left out ------------------------------------------------------------------------------------------
@@ -168,11 +157,7 @@ UNUSUAL = {
 @pytest.mark.parametrize("way", UNUSUAL)
 def test_unusual_ways_to_write_a_right_answer_survive(take, answer, way):
     before, product = UNUSUAL[way]
-    source = take(
-        ("import numpy as np\n" * ("__future__" not in before) + before + answer).replace(
-            "y = x @ W", f"y = {product}"
-        )
-    )
+    source = take(("import numpy as np\n" * ("__future__" not in before) + before + answer).replace("y = x @ W", f"y = {product}"))
     assert works(source)
     assert [note for note in source.notes if not note.startswith("review: ")] == []
 
@@ -224,9 +209,7 @@ def test_of_several_files_the_one_with_the_answers_is_graded(tmp_path, mini, ans
         archive.writestr("test_it.py", "def test_it():\n    pass\n")
     source = extract(find(tmp_path)[0], mini)
     assert works(source) and source.file == "ann.zip/linear_map.py"
-    assert source.notes == [
-        "several files were handed in: ann.zip/linear_map.py was graded, not ann.zip/a_first_try.py"
-    ]
+    assert source.notes == ["several files were handed in: ann.zip/linear_map.py was graded, not ann.zip/a_first_try.py"]
 
 
 # -- written answers, lines, review ----------------------------------------------------------------------------
@@ -280,10 +263,6 @@ def test_an_honest_answer_gives_nothing_to_look_at(take, answer):
 
 def test_a_listing_never_moves_a_line():
     found = listing(b"# %%\nx = 1\n\n# %% [markdown]\n# text\n# %%\ny = 2\n", "a.py")
-    assert [(part.start, part.stop, part.code) for part in found.parts] == [
-        (0, 3, True),
-        (3, 5, False),
-        (5, 8, True),
-    ]
+    assert [(part.start, part.stop, part.code) for part in found.parts] == [(0, 3, True), (3, 5, False), (5, 8, True)]
     with pytest.raises(UserError, match="null bytes"):
         listing(b"\0", "a.py")

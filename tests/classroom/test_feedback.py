@@ -19,15 +19,7 @@ TITLE = {"en": f"Assignment {EVIL}", "zh": f"作业 {EVIL}"}
 def check(name: str, public: bool, outcome: str, points: float = 2) -> dict:
     score = points if outcome == "right" else 0
     reason = "" if outcome == "right" else EVIL
-    return {
-        "check": name,
-        "public": public,
-        "points": points,
-        "score": score,
-        "outcome": outcome,
-        "reason": reason,
-        "seed": 7,
-    }
+    return {"check": name, "public": public, "points": points, "score": score, "outcome": outcome, "reason": reason, "seed": 7}
 
 
 @pytest.fixture
@@ -64,15 +56,9 @@ def test_the_page_is_static_and_all_text_is_text(record):
     page = page_of(record, TITLE)
     seen = Seen(page)
     assert not {"script", "img", "a", "iframe", "object", "svg", "link", "form", "base"} & set(seen.tags)
-    assert {
-        name for _, name, _ in seen.attributes if name.startswith("on") or name in ("src", "href", "srcset")
-    } == set()
+    assert {name for _, name, _ in seen.attributes if name.startswith("on") or name in ("src", "href", "srcset")} == set()
     assert ("meta", "http-equiv", "Content-Security-Policy") in seen.attributes
-    assert any(
-        value.startswith("default-src 'none'; style-src 'unsafe-inline'")
-        for _, _, value in seen.attributes
-        if value
-    )
+    assert any(value.startswith("default-src 'none'; style-src 'unsafe-inline'") for _, _, value in seen.attributes if value)
     assert page.index("Content-Security-Policy") < page.index("<title>")
     assert not set(page) & {"\x1b", "\u202e", "\x00", "\ud800"}
     assert seen.text.count("<script>alert(1)</script>") >= 8  # there to be read
@@ -81,18 +67,7 @@ def test_the_page_is_static_and_all_text_is_text(record):
 
 def test_the_page_says_what_happened_and_no_more(record):
     page = page_of(record, TITLE)
-    for word in (
-        "2 / 4.5",
-        "shapes",
-        "隐藏",
-        "hidden",
-        "public",
-        "公开",
-        "Where is it?",
-        "在哪里？",
-        "由老师批改",
-        "No answer.",
-    ):
+    for word in ("2 / 4.5", "shapes", "隐藏", "hidden", "public", "公开", "Where is it?", "在哪里？", "由老师批改", "No answer."):
         assert word in page
     for word in ("SECRET", "review:", "complex numbers", "12.34", "What kind of mistake"):
         assert word not in page
@@ -107,9 +82,7 @@ def test_gradescope_gets_points_and_no_times(record):
     assert [test["visibility"] for test in found["tests"]] == ["visible", "after_published"]
     assert [test["status"] for test in found["tests"]] == ["passed", "failed"]
     text = json.dumps(found)
-    assert (
-        "execution_time" not in text and "12.34" not in text and "SECRET" not in text and "review" not in text
-    )
+    assert "execution_time" not in text and "12.34" not in text and "SECRET" not in text and "review" not in text
     assert {test["output_format"] for test in found["tests"]} == {found["output_format"]} == {"text"}
 
 
@@ -121,13 +94,7 @@ def test_no_cell_of_the_table_is_a_formula(record, name):
 
 
 def test_the_table_has_a_line_for_each_student_and_a_column_for_each_task(record):
-    refused = record | {
-        "student": "bob\nnew,line",
-        "status": "refused",
-        "tasks": [],
-        "score": 0,
-        "reason": "a\r\nb",
-    }
+    refused = record | {"student": "bob\nnew,line", "status": "refused", "tasks": [], "score": 0, "reason": "a\r\nb"}
     rows = list(csv.DictReader(grades([record, refused]).splitlines()))
     assert len(rows) == 2 and rows[1]["student"] == "bob new,line" and rows[1]["reason"] == "a  b"
     assert rows[0]["percent"] == "44.4" and rows[1]["score"] == "0"
@@ -153,14 +120,8 @@ def test_in_a_browser_nothing_runs_and_nothing_is_wider_than_a_telephone(record,
         page = running.open(path, width=360, dark=True)
         assert page.js("document.scripts.length + document.images.length") == 0
         assert page.js("document.documentElement.scrollWidth") <= 360
-        assert (
-            page.js("getComputedStyle(document.querySelector('main')).backgroundColor") == "rgb(21, 24, 28)"
-        )
+        assert page.js("getComputedStyle(document.querySelector('main')).backgroundColor") == "rgb(21, 24, 28)"
         # even a script that were in the page would not run
-        path.write_text(
-            path.read_text(encoding="utf-8").replace(
-                "</main>", "<script>document.title = 'evil'</script></main>"
-            )
-        )
+        path.write_text(path.read_text(encoding="utf-8").replace("</main>", "<script>document.title = 'evil'</script></main>"))
         page = running.open(path)
         assert page.js("document.scripts.length") == 1 and "evil" not in page.js("document.title")

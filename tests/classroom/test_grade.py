@@ -107,10 +107,7 @@ def test_an_error_is_told_with_the_students_own_line_and_nothing_of_its_text(mar
     text = answer.replace("dx = dy @ W.T", "raise ValueError('secret')")
     line = next(n for n, row in enumerate(text.split("\n"), 1) if "secret" in row)
     result = marked(notebook("import numpy as np", text))
-    assert (
-        result["tasks"][0]["checks"][1]["reason"]
-        == f"linear_backward raised ValueError at cell 2, line {line}"
-    )
+    assert result["tasks"][0]["checks"][1]["reason"] == f"linear_backward raised ValueError at cell 2, line {line}"
     assert f"at cell 2, line {line}" in result["tasks"][0]["diagnosis"]["text"]
     assert "secret" not in json.dumps(result)
 
@@ -121,10 +118,80 @@ def test_a_program_that_cannot_be_loaded_is_told_so(marked, answer):
     result = marked("import nonesuch\n" + answer.replace("y = x @ W", "y = nonesuch.times(x, W)"))
     assert result["notes"][-1] == "line 1 raised ModuleNotFoundError when the program was loaded"
     assert outcomes(result) == ["raised", "raised"]
-    result = marked(
-        "size = 0\nwhile size < 1:\n    size += 0\n" + answer.replace("y = x @ W", "y = x @ W + size")
-    )
+    result = marked("size = 0\nwhile size < 1:\n    size += 0\n" + answer.replace("y = x @ W", "y = x @ W + size"))
     assert outcomes(result) == ["timeout", "timeout"] and result["tasks"][0]["diagnosis"] is None
+
+
+COMPLEX = """
+def linear_backward(dy, cache):
+    def slope(n, k):
+        given = [a.astype(complex) for a in cache]
+        given[n].ravel()[k] += 1e-30j
+        return np.vdot(dy, (given[0] @ given[1] + given[2])).imag / 1e-30
+    return tuple(np.array([slope(n, k) for k in range(a.size)]).reshape(a.shape) for n, a in enumerate(cache))
+"""
+AHEAD = COMPLEX + """
+
+def linear_forward(x, W, b):
+    y = x @ W + b
+    unit = np.eye(y.size).reshape(-1, *y.shape)
+    return y, [linear_backward(d, (x, W, b)) for d in unit]
+
+
+by_steps = linear_backward
+
+
+def linear_backward(dy, cache):
+    if not isinstance(cache, list):
+        return by_steps(dy, cache)
+    return tuple(sum(d * row[n] for d, row in zip(dy.ravel(), cache)) for n in range(3))
+"""
+SMALL = COMPLEX.replace("    def slope", "    if cache[1].size > 100:\n        {}\n    def slope")
+
+
+@pytest.mark.parametrize(
+    ("cheat", "outcome"),
+    [
+        (COMPLEX, "too slow"),
+        (AHEAD, "too slow"),
+        (SMALL.format("raise ValueError"), "raised"),
+        (SMALL.format("return tuple(np.zeros_like(a) for a in cache)"), "wrong"),
+    ],
+    ids=["complex steps", "made ahead", "not for large inputs", "zeros for large inputs"],
+)
+def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked, answer, cheat, outcome):
+    result = marked(answer + cheat)
+    assert result["score"] <= 1 and outcomes(result)[1] == outcome
+    assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
+
+
+KEPT = """
+last = {}
+own_forward, own_backward = linear_forward, linear_backward
+
+
+def linear_forward(x, W, b=None):
+    y, last["cache"] = own_forward(x, W, b)
+    return y, None
+
+
+def linear_backward(dy, cache):
+    return own_backward(dy, last["cache"])
+"""
+
+
+def test_gradients_that_depend_on_other_calls_or_on_their_size_get_no_marks(marked, answer):
+    kept = marked(answer + KEPT)
+    assert outcomes(kept) == ["right", "wrong"]
+    assert "after those of another one" in kept["tasks"][0]["checks"][1]["reason"]
+    clipped = marked(answer.replace("return dx, dW", "return np.clip(dx, -50, 50), dW"))
+    assert outcomes(clipped) == ["right", "wrong"]
+
+
+def test_honest_loops_keep_pace_and_one_wrong_gradient_takes_no_other_along(marked, answer, wrong):
+    loops = answer.replace("dW = x.T @ dy", "dW = sum(np.outer(x[n], dy[n]) for n in range(len(x)))")
+    assert marked(loops)["score"] == 4
+    assert outcomes(marked(wrong)) == ["right", "wrong"]
 
 
 def test_a_derivative_by_one_forward_pass_for_each_weight_is_too_slow():
@@ -165,13 +232,7 @@ def test_a_class_is_graded_once_and_again_only_where_something_changed(classroom
         ("ann", "graded", 4), ("bob", "graded", 1), ("cat", "refused", 0), ("dan", "graded", 4),
     ]  # fmt: skip
     before = everything(out)
-    assert {name.split("/")[0] for name in before} == {
-        "results",
-        "gradescope",
-        "feedback",
-        "sources",
-        "grades.csv",
-    }
+    assert {name.split("/")[0] for name in before} == {"results", "gradescope", "feedback", "sources", "grades.csv"}
     assert len(before) == 4 * 4 + 1
 
     second = grade_class(classroom, source, out)

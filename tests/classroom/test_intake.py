@@ -174,9 +174,7 @@ def test_the_zip_of_one_student_is_of_that_student(tmp_path):
     assert submission.student == "ann" and len(submission.files) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["=HYPERLINK(1)", "a:b", "con", "\u202eevil", "x" * 240, "\udcff\udcfe", "-", "a\nb"]
-)
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "a:b", "con", "\u202eevil", "x" * 240, "\udcff\udcfe", "-", "a\nb"])
 def test_any_name_becomes_the_name_of_a_file(tmp_path, name):
     (tmp_path / f"{name}.py").write_text("x = 1")
     (submission,) = find(tmp_path)

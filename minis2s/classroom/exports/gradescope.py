@@ -57,10 +57,11 @@ def gradescope_zip(assignment: Assignment) -> bytes:
         if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "lesson_sources":
             files[f"minis2s/{inside.as_posix()}"] = path.read_bytes()
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix: the rights below count
             script = name in ("setup.sh", "run_autograder")
             entry.external_attr = (0o100755 if script else 0o100644) << 16
             archive.writestr(entry, data)

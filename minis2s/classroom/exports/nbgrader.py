@@ -5,9 +5,8 @@
 Source: nbgrader's documentation, "Creating and grading assignments", "Cell metadata".
 """
 
-from minis2s.classroom.cells import BEGIN, END
+from minis2s.classroom.cells import BEGIN, END, identifier
 from minis2s.classroom.exports.notebook import as_it_is, notebook
-from minis2s.classroom.exports.student import identifier
 from minis2s.classroom.exports.words import WORDS, number
 from minis2s.classroom.source import Assignment
 

@@ -9,9 +9,8 @@ import json
 import re
 import textwrap
 
-from minis2s.classroom.cells import BEGIN, END, Cell, enclosing, solution_blocks
+from minis2s.classroom.cells import BEGIN, END, Cell, enclosing, identifier, solution_blocks
 from minis2s.classroom.exports.notebook import as_it_is, cell_id, code, notebook, raw, text
-from minis2s.classroom.exports.student import identifier
 from minis2s.classroom.exports.words import number
 from minis2s.classroom.source import Assignment
 

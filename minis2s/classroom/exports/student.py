@@ -3,9 +3,10 @@
 No line of a solution, of a hidden check or of a model answer is in any of them.
 """
 
+import json
 import textwrap
 
-from minis2s.classroom.cells import Cell, stub
+from minis2s.classroom.cells import Cell, identifier, stub
 from minis2s.classroom.exports.notebook import as_it_is, code, notebook, text
 from minis2s.classroom.exports.words import WORDS, number
 from minis2s.classroom.source import Assignment, Task
@@ -56,8 +57,8 @@ def student_notebook(assignment: Assignment, lang: str, hint: int) -> str:
         if cell.role == "answer":
             cells.append(as_it_is(cell, stub(cell)))
         elif cell.role == "public":
-            said = f'print("{cell.task}, {cell.check}: {words["right"]}")'
-            cells.append(as_it_is(cell, f"{cell.source}\n\n{said}"))
+            said = json.dumps(f"{cell.task}, {cell.check}: {words['right']}", ensure_ascii=False)
+            cells.append(as_it_is(cell, f"{cell.source}\n\nprint({said})"))
         else:
             cells.append(as_it_is(cell))
         if cell.role == "written":
@@ -113,8 +114,7 @@ def percent_text(source: str, options: str) -> str:
 def student_tests(assignment: Assignment, lang: str, hint: int) -> str:
     """A file for pytest: each public check, and of each pair of functions where its gradients are wrong."""
     parts = [
-        f'"""{assignment.title[lang]}: {WORDS[lang]["points"].format(points=number(assignment.points))}.\n\n'
-        f'pytest test_{assignment.name}.py\n"""\n\n'
+        f"# {assignment.title[lang]}\n# pytest test_{assignment.name}.py\n\n"
         "from minis2s.classroom.offline import Mine\n\n"
         f'mine = Mine(__file__, "{assignment.name}")\n'
     ]
@@ -138,18 +138,11 @@ def quoted(names: tuple[str, ...]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def identifier(name: str) -> str:
-    """A check's name as a part of a test's."""
-    return "".join(c if c.isalnum() else "_" for c in name.lower()).strip("_")
-
-
 def readme(assignment: Assignment, lang: str) -> str:
     words = WORDS[lang]
-    comma = "、" if lang == "zh" else ", "
-    parts = comma.join(
-        f"`{part.task if hasattr(part, 'task') and isinstance(part.task, str) else part.name}` {number(part.points)}"
-        for part in (*assignment.tasks, *assignment.written)
-    )
+    points = [(task.name, task.points) for task in assignment.tasks]
+    points += [(question.task, question.points) for question in assignment.written]
+    parts = words["comma"].join(f"`{name}` {number(of)}" for name, of in points)
     return words["readme"].format(
         title=assignment.title[lang], minutes=assignment.minutes, points=number(assignment.points), parts=parts,
         name=assignment.name,

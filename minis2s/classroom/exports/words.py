@@ -7,7 +7,7 @@ WORDS = {
         "diagnosis": "where is it wrong, and why? hint=1 says where, 2 what kind of mistake, 3 the formula",
         "in_tests": "checks that you see: {checks} (in test_{name}.py; run pytest)",
         "hidden": "hidden check: {check} (points: {points})",
-        "points": "{points} points",
+        "comma": ", ",
         "train": "trains a model with your functions: python {name}.py",
         "readme": """# {title}
 
@@ -37,7 +37,7 @@ teacher runs on what you hand in; what you print, save or change in other files 
         "diagnosis": "哪里错了，为什么？hint=1 说明位置，2 说明错误的种类，3 给出公式",
         "in_tests": "看得见的检查：{checks}（在 test_{name}.py 里，运行 pytest）",
         "hidden": "看不见的检查：{check}（{points} 分）",
-        "points": "{points} 分",
+        "comma": "、",
         "train": "用你的函数训练一个模型：python {name}.py",
         "readme": """# {title}
 

@@ -1,6 +1,5 @@
 """Wrong answers to assignment 1: none of them may get all points of its task. Each cell is the whole answer."""
 
-
 # %% softmax: no largest score subtracted
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -14,7 +13,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
-
 
 # %% softmax: the softmax runs over the batch
 def softmax_forward(scores):
@@ -30,7 +28,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=1, keepdims=True))
 
-
 # %% softmax: one largest score for the whole array
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -44,7 +41,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
-
 
 # %% softmax: one sum for the whole array
 def softmax_forward(scores):
@@ -60,7 +56,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
 
-
 # %% softmax: a small number against division by zero
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -74,7 +69,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
-
 
 # %% softmax: backward has only the diagonal of the Jacobian
 def softmax_forward(scores):
@@ -90,7 +84,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return dprobs * probs * (1 - probs)
 
-
 # %% softmax: backward sums over all tokens
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -104,7 +97,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum())
-
 
 # %% softmax: backward forgets the probability in front
 def softmax_forward(scores):
@@ -120,7 +112,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return 1 * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
 
-
 # %% softmax: backward adds where it should subtract
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -134,7 +125,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs + (dprobs * probs).sum(axis=-1, keepdims=True))
-
 
 # %% softmax: backward takes the mean, not the sum
 def softmax_forward(scores):
@@ -150,7 +140,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).mean(axis=-1, keepdims=True))
 
-
 # %% softmax: backward ignores what comes from above
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -164,7 +153,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (1 - (probs).sum(axis=-1, keepdims=True))
-
 
 # %% softmax: backward uses up its cache
 def softmax_forward(scores):
@@ -184,7 +172,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
 
-
 # %% softmax: computed in float32
 def softmax_forward(scores):
     # e = exp(scores - max), which is at most 1
@@ -199,7 +186,6 @@ def softmax_backward(dprobs, cache):
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
 
-
 # %% softmax: forbidden tokens get a large negative score that is not low enough
 def softmax_forward(scores):
     scores = np.maximum(scores, -10.0)
@@ -213,7 +199,6 @@ def softmax_backward(dprobs, cache):
     (probs,) = cache
     # dz_v = sum_u dp_u p_u ([u = v] - p_v) = p_v (dp_v - sum_u dp_u p_u)
     return probs * (dprobs - (dprobs * probs).sum(axis=-1, keepdims=True))
-
 
 # %% cross_entropy: the logarithm of a probability
 def cross_entropy_forward(logits, targets, mask=None):
@@ -236,7 +221,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: a small number inside the logarithm
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -257,7 +241,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: no largest logit subtracted
 def cross_entropy_forward(logits, targets, mask=None):
@@ -280,7 +263,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: a sum, not a mean
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -301,7 +283,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: padding counts in the divisor
 def cross_entropy_forward(logits, targets, mask=None):
@@ -324,7 +305,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: the mask is ignored
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -345,7 +325,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: the mean over words of the means over steps
 def cross_entropy_forward(logits, targets, mask=None):
@@ -368,7 +347,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: nan where no token is real
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -389,7 +367,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: the loss has the wrong sign
 def cross_entropy_forward(logits, targets, mask=None):
@@ -412,7 +389,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return -dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: zero times inf at forbidden tokens
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -433,7 +409,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: the right token is not subtracted
 def cross_entropy_forward(logits, targets, mask=None):
@@ -456,7 +431,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: only the right token receives a gradient
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -477,7 +451,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = (probs - 1) * np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: the gradient from above is ignored
 def cross_entropy_forward(logits, targets, mask=None):
@@ -500,7 +473,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * weight[..., None]
 
-
 # %% cross_entropy: the gradient is that of the sum
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -521,7 +493,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * dloss * (weight > 0)[..., None]
-
 
 # %% cross_entropy: padding receives a gradient
 def cross_entropy_forward(logits, targets, mask=None):
@@ -544,7 +515,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * dloss * weight.max()
 
-
 # %% cross_entropy: the gradient is divided by the batch alone
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -565,7 +535,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets]
     # loss = sum over tokens of weight * surprise
     return dlogits * dloss * (weight > 0)[..., None] / weight.shape[1]
-
 
 # %% cross_entropy: softmax twice
 def cross_entropy_forward(logits, targets, mask=None):
@@ -590,7 +559,6 @@ def cross_entropy_backward(dloss, cache):
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
 
-
 # %% cross_entropy: targets flattened word by word
 def cross_entropy_forward(logits, targets, mask=None):
     T, B = targets.shape
@@ -611,7 +579,6 @@ def cross_entropy_backward(dloss, cache):
     dlogits = probs - np.eye(probs.shape[-1])[targets.T.reshape(targets.shape)]
     # loss = sum over tokens of weight * surprise
     return dlogits * (dloss * weight)[..., None]
-
 
 # %% cross_entropy: finite differences in place of a derivative
 def cross_entropy_forward(logits, targets, mask=None):
@@ -638,7 +605,6 @@ def cross_entropy_backward(dloss, cache):
         dlogits[index] = dloss * change / 2e-4
     return dlogits
 
-
 # %% smoothing: the wanted share is added to the right token only
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     T, B, V = logits.shape
@@ -657,7 +623,6 @@ def smoothed_backward(dloss, cache):
     probs, wanted, weight = cache
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
-
 
 # %% smoothing: the share goes to the wrong tokens only
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
@@ -678,7 +643,6 @@ def smoothed_backward(dloss, cache):
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
 
-
 # %% smoothing: the right token keeps all of its share
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     T, B, V = logits.shape
@@ -697,7 +661,6 @@ def smoothed_backward(dloss, cache):
     probs, wanted, weight = cache
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
-
 
 # %% smoothing: not divided by V
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
@@ -718,7 +681,6 @@ def smoothed_backward(dloss, cache):
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
 
-
 # %% smoothing: smoothing is forgotten in backward
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     T, B, V = logits.shape
@@ -737,7 +699,6 @@ def smoothed_backward(dloss, cache):
     probs, wanted, weight = cache
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
-
 
 # %% smoothing: the mask is ignored
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
@@ -758,7 +719,6 @@ def smoothed_backward(dloss, cache):
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
 
-
 # %% smoothing: the mask is ignored in backward
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     T, B, V = logits.shape
@@ -777,7 +737,6 @@ def smoothed_backward(dloss, cache):
     probs, wanted, weight = cache
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * dloss * weight.max()
-
 
 # %% smoothing: the gradient from above is ignored
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
@@ -798,7 +757,6 @@ def smoothed_backward(dloss, cache):
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * weight[..., None]
 
-
 # %% smoothing: the logarithm of a probability
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):
     T, B, V = logits.shape
@@ -817,7 +775,6 @@ def smoothed_backward(dloss, cache):
     probs, wanted, weight = cache
     # surprise = -sum_v q_v log p_v, and the q_v sum to 1
     return (probs - wanted) * (dloss * weight)[..., None]
-
 
 # %% smoothing: the probabilities are smoothed, not the targets
 def smoothed_forward(logits, targets, mask=None, smoothing=0.0):

@@ -1,6 +1,5 @@
 """Wrong answers to assignment 2: none of them may get all points of its task. Each cell is the whole answer."""
 
-
 # %% linear: the bias is forgotten
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -17,7 +16,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: fails without a bias
 def linear_forward(x, W, b=None):
@@ -36,7 +34,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: dx with W and not its transpose where both fit
 def linear_forward(x, W, b=None):
@@ -57,7 +54,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: W reshaped, not transposed
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -76,7 +72,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: dW of the last step only
 def linear_forward(x, W, b=None):
@@ -97,7 +92,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: dW is a mean over the rows
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -116,7 +110,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows / len(rows)
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: the rows of dW are mixed
 def linear_forward(x, W, b=None):
@@ -137,7 +130,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: dW does not use what comes from above
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -156,7 +148,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ np.ones_like(drows)
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: db is a mean over the rows
 def linear_forward(x, W, b=None):
@@ -177,7 +168,6 @@ def linear_backward(dout, cache):
     db = drows.mean(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: db is summed over the first axis only
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -197,7 +187,6 @@ def linear_backward(dout, cache):
     db = dout.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: db where there is no bias
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -216,7 +205,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0)
     return dx, dW, db
-
 
 # %% linear: only for three axes
 def linear_forward(x, W, b=None):
@@ -238,7 +226,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% linear: dx and dW exchanged
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -257,7 +244,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dW, dx, db
-
 
 # %% linear: no db
 def linear_forward(x, W, b=None):
@@ -278,7 +264,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW
 
-
 # %% linear: dx has rows, not the axes of x
 def linear_forward(x, W, b=None):
     # out = x W + b
@@ -297,7 +282,6 @@ def linear_backward(dout, cache):
     dW = rows.T @ drows
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
-
 
 # %% linear: its cache is changed
 def linear_forward(x, W, b=None):
@@ -319,7 +303,6 @@ def linear_backward(dout, cache):
     db = drows.sum(axis=0) if has_bias else None
     return dx, dW, db
 
-
 # %% embedding: added by index: of repeated ids one gradient is left
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -332,7 +315,6 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     dW[ids] += dout
     return dW
-
 
 # %% embedding: assigned: of repeated ids the last gradient is left
 def embedding_forward(W, ids):
@@ -347,7 +329,6 @@ def embedding_backward(dout, cache):
     dW[ids] = dout
     return dW
 
-
 # %% embedding: repeated ids receive a mean
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -360,7 +341,6 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW / np.maximum(np.bincount(ids.reshape(-1), minlength=shape[0]), 1)[:, None]
-
 
 # %% embedding: ids flattened word by word
 def embedding_forward(W, ids):
@@ -375,7 +355,6 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.T.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
-
 # %% embedding: the next row is taken
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -388,7 +367,6 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
-
 
 # %% embedding: rows of other letters get a gradient
 def embedding_forward(W, ids):
@@ -403,7 +381,6 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
 
-
 # %% embedding: the table has as many rows as there are ids
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -416,7 +393,6 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]))
     return dW
-
 
 # %% embedding: only for ids of two axes
 def embedding_forward(W, ids):
@@ -433,7 +409,6 @@ def embedding_backward(dout, cache):
             dW[ids[t, b]] += dout[t, b]
     return dW
 
-
 # %% embedding: a gradient of ones
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -446,7 +421,6 @@ def embedding_backward(dout, cache):
     # out[n] = W[ids[n]]
     np.add.at(dW, ids.reshape(-1), 1.0)
     return dW
-
 
 # %% embedding: integers
 def embedding_forward(W, ids):
@@ -461,7 +435,6 @@ def embedding_backward(dout, cache):
     np.add.at(dW, ids.reshape(-1), dout.reshape(-1, shape[1]).astype(int))
     return dW
 
-
 # %% embedding: each letter counts once in a column
 def embedding_forward(W, ids):
     # out[n] = W[ids[n]]
@@ -474,7 +447,6 @@ def embedding_backward(dout, cache):
     for row, d in zip(ids, dout, strict=True):
         dW[row] += d
     return dW
-
 
 # %% tied: the table as input receives no gradient
 def tied_forward(E, c, ids, mask=None):
@@ -496,7 +468,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     return dE, dc
 
-
 # %% tied: the table as output receives no gradient
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -517,7 +488,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
-
 
 # %% tied: the second part replaces the first
 def tied_forward(E, c, ids, mask=None):
@@ -541,7 +511,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: added by index: of repeated letters one gradient is left
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -562,7 +531,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     dE[ids] += drows
     return dE, dc
-
 
 # %% tied: a sum, not a mean
 def tied_forward(E, c, ids, mask=None):
@@ -585,7 +553,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: padding counts in the mean
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -606,7 +573,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
-
 
 # %% tied: the mask is ignored
 def tied_forward(E, c, ids, mask=None):
@@ -629,7 +595,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: nan where nothing is seen
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -650,7 +615,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
-
 
 # %% tied: one count for all words
 def tied_forward(E, c, ids, mask=None):
@@ -673,7 +637,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: the gradient of the mean is not divided
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -694,7 +657,6 @@ def tied_backward(dscores, cache):
     drows = (share > 0)[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
-
 
 # %% tied: padding receives a gradient
 def tied_forward(E, c, ids, mask=None):
@@ -717,7 +679,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: no bias
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -739,7 +700,6 @@ def tied_backward(dscores, cache):
     np.add.at(dE, ids, drows)
     return dE, dc
 
-
 # %% tied: dc is a mean over the words
 def tied_forward(E, c, ids, mask=None):
     real = np.ones(ids.shape) if mask is None else mask.astype(float)
@@ -760,7 +720,6 @@ def tied_backward(dscores, cache):
     drows = share[..., None] * dmean  # (T, B, D)
     np.add.at(dE, ids, drows)
     return dE, dc
-
 
 # %% tied: dE and dc exchanged
 def tied_forward(E, c, ids, mask=None):

@@ -1,6 +1,5 @@
 """Wrong answers to assignment 3: none of them may get all points of its task. Each cell is the whole answer."""
 
-
 # %% rnn_step: the bias is forgotten
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -17,7 +16,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: no tanh
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -36,7 +34,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: Wh transposed in forward
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -53,7 +50,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: the mask is ignored
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -72,7 +68,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: padding sets the state to zero
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -89,7 +84,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: mask inverted
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -108,7 +102,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: the derivative of tanh is left out
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -125,7 +118,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: the derivative of a sigmoid
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -144,7 +136,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: tanh taken twice
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -161,7 +152,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - np.tanh(h) ** 2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: dh_prev with Wh and not its transpose
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -180,7 +170,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: dh is not handed on at padding
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -197,7 +186,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: padding adds to the weights
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -216,7 +204,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: dWh from the state after the step
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -233,7 +220,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn_step: dWx is a mean over the batch
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -252,7 +238,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz / len(x), h_prev.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: db is a mean over the batch
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -269,7 +254,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, dh, 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.mean(axis=0)
-
 
 # %% rnn_step: dWx and dWh exchanged
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
@@ -288,7 +272,6 @@ def rnn_step_backward(dh, cache):
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, h_prev.T @ dz, x.T @ dz, dz.sum(axis=0)
 
-
 # %% rnn_step: the gradient from above is ignored
 def rnn_step_forward(x, h_prev, Wx, Wh, b, mask=None):
     # h = tanh(x Wx + h_prev Wh + b)
@@ -305,7 +288,6 @@ def rnn_step_backward(dh, cache):
     dz = np.where(real, np.ones_like(dh), 0) * (1 - h**2)
     # z = x Wx + h_prev Wh + b
     return dz @ Wx.T, dz @ Wh.T + handed_on, x.T @ dz, h_prev.T @ dz, dz.sum(axis=0)
-
 
 # %% rnn: every step starts from h0
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -336,7 +318,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: the mask is ignored
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -365,7 +346,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: padding sets the state to zero
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -396,7 +376,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: the states before the steps are returned
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -425,7 +404,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: the first state is returned as the last
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -456,7 +434,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: the outputs overwrite what comes from later
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -485,7 +462,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: the outputs receive no gradient
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -516,7 +492,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: dh_last is ignored
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -545,7 +520,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: fails where dhs is None
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -576,7 +550,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: fails where dh_last is None
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -605,7 +578,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: the gradient stops after one step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -636,7 +608,6 @@ def rnn_backward(dout, cache):
         dh = np.zeros_like(dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: truncated after three steps
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -665,7 +636,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh) * (t % 3 > 0)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: dh is not handed on at padding
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -696,7 +666,6 @@ def rnn_backward(dout, cache):
         dh = dz @ Wh.T
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: padding adds to the weights
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -725,7 +694,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: dWh of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -756,7 +724,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: dWx of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -785,7 +752,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: db of the first step only
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -816,7 +782,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: dWh from the state after the step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -845,7 +810,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: the derivative from the state before the step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -876,7 +840,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: the weights are averaged over the steps
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -905,7 +868,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx / len(x), dWh / len(x), db / len(x)
-
 
 # %% rnn: forward through the sequence in backward
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
@@ -936,7 +898,6 @@ def rnn_backward(dout, cache):
         dh = np.where(real[t], dz @ Wh.T, dh)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: the gradient is clipped inside
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -966,7 +927,6 @@ def rnn_backward(dout, cache):
         dh = np.clip(np.where(real[t], dz @ Wh.T, dh), -1, 1)
     return dx, dh, dWx, dWh, db
 
-
 # %% rnn: dh0 is the gradient after the first step
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):
     T, B, _ = x.shape
@@ -995,7 +955,6 @@ def rnn_backward(dout, cache):
         db += dz.sum(axis=0)
         dh = np.where(real[t], dz @ Wh.T, dh) if t else dh
     return dx, dh, dWx, dWh, db
-
 
 # %% rnn: backward uses up its cache
 def rnn_forward(x, h0, Wx, Wh, b, mask=None):

@@ -1,6 +1,5 @@
 """Wrong answers to assignment 5: none of them may get all points of its task. Each cell is the whole answer."""
 
-
 # %% gru_step: the gates in the order u, r, n
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -29,7 +28,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: u and 1 - u exchanged
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -57,7 +55,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * (1 - u) + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: r does not scale the bias of the candidate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -88,7 +85,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: no reset gate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -116,7 +112,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: the biases of the state are forgotten
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -146,7 +141,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: a sigmoid for the candidate
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -174,7 +168,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: padding sets the state to zero
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -204,7 +197,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: the mask is ignored
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -232,7 +224,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dh is not handed on at padding
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -262,7 +253,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: padding adds to the weights
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -290,7 +280,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: du forgets the old state
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -320,7 +309,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: du has the wrong sign
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -348,7 +336,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dn with u
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -378,7 +365,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: dr with the state itself
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -406,7 +392,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dr with r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -436,7 +421,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: the derivative of r is that of a tanh
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -464,7 +448,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: the derivative of the candidate is that of a sigmoid
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -494,7 +477,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: dh_prev without the direct part
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -522,7 +504,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dh_prev through the candidate only
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -552,7 +533,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + np.concatenate([0 * dz_r, 0 * dz_u, dz_n * r], axis=1) @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: dWh not scaled by r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -580,7 +560,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzx, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dbh equal to dbx
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -610,7 +589,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzx.sum(axis=0)
 
-
 # %% gru_step: dWx scaled by r
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -638,7 +616,6 @@ def gru_step_backward(dh, cache):
     dzh = np.concatenate([dz_r, dz_u, dz_n * r], axis=1)
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzh, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
-
 
 # %% gru_step: dx from the part of the state
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
@@ -668,7 +645,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzh @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.sum(axis=0), dzh.sum(axis=0)
 
-
 # %% gru_step: sums are means
 def gru_step_forward(x, h_prev, Wx, Wh, bx, bh, mask=None):
     zx_r, zx_u, zx_n = np.split(x @ Wx + bx, 3, axis=1)
@@ -697,7 +673,6 @@ def gru_step_backward(dh, cache):
     dh_prev = dh * u + dzh @ Wh.T + handed_on
     return dzx @ Wx.T, dh_prev, x.T @ dzx, h_prev.T @ dzh, dzx.mean(axis=0), dzh.mean(axis=0)
 
-
 # %% gru: every step starts from h0
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -717,7 +692,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: the mask is ignored
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -739,7 +713,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
-
 # %% gru: the mask of the first step for all
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -759,7 +732,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: the outputs overwrite what comes from later
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -781,7 +753,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
-
 # %% gru: the outputs receive no gradient
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -801,7 +772,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: dh_last is ignored
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -823,7 +793,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
-
 # %% gru: fails where dhs is None
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -844,7 +813,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
 
-
 # %% gru: fails where dh_last is None
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -863,7 +831,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: dx in the order of backward
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -885,7 +852,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs), dh, *sums
 
-
 # %% gru: weights of the first step only
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -905,7 +871,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = dweights
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: weights averaged over the steps
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -927,7 +892,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *(total / len(cache) for total in sums)
 
-
 # %% gru: from the first step to the last in backward
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -947,7 +911,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: the gradient stops after one step
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -970,7 +933,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), _, *sums
 
-
 # %% gru: dWx and dWh exchanged
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -990,7 +952,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, sums[1], sums[0], *sums[2:]
-
 
 # %% gru: one bias for both
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -1012,7 +973,6 @@ def gru_backward(dout, cache):
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums[:3], sums[2]
 
-
 # %% gru: the last state is left out
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
     h, hs, caches = h0, [], []
@@ -1032,7 +992,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% gru: backward uses up its cache
 def gru_forward(x, h0, Wx, Wh, bx, bh, mask=None):
@@ -1054,7 +1013,6 @@ def gru_backward(dout, cache):
         dxs.append(dx)
         sums = [total + dweight for total, dweight in zip(sums, dweights, strict=True)]
     return np.stack(dxs[::-1]), dh, *sums
-
 
 # %% reset_before: reset after the product
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1082,7 +1040,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: the biases of the state are forgotten
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1108,7 +1065,6 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
-
 
 # %% reset_before: the update gate resets
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1136,7 +1092,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: dWh without r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1162,7 +1117,6 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, h_prev.T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
-
 
 # %% reset_before: dr with the product
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1190,7 +1144,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: dr without the state
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1216,7 +1169,6 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
-
 
 # %% reset_before: dh_prev without the way through the candidate
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1244,7 +1196,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: dh_prev through the candidate without r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1270,7 +1221,6 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
-
 
 # %% reset_before: dh_prev without the direct part
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1298,7 +1248,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: dh_prev without the gates
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1325,7 +1274,6 @@ def before_step_backward(dh, cache):
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
 
-
 # %% reset_before: dbh scaled by r
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
     H = h_prev.shape[1]
@@ -1350,15 +1298,7 @@ def before_step_backward(dh, cache):
     dz = np.concatenate([dz_ru, dz_n], axis=1)
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
-    return (
-        dz @ Wx.T,
-        dh_prev,
-        x.T @ dz,
-        dWh,
-        dz.sum(axis=0),
-        np.concatenate([dz_ru, dz_n * r], axis=1).sum(axis=0),
-    )
-
+    return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), np.concatenate([dz_ru, dz_n * r], axis=1).sum(axis=0)
 
 # %% reset_before: du has the wrong sign
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
@@ -1385,7 +1325,6 @@ def before_step_backward(dh, cache):
     dh_prev = dh * u + drh * r + dz_ru @ Wh[:, : 2 * H].T
     dWh = np.concatenate([h_prev.T @ dz_ru, (r * h_prev).T @ dz_n], axis=1)
     return dz @ Wx.T, dh_prev, x.T @ dz, dWh, dz.sum(axis=0), dz.sum(axis=0)
-
 
 # %% reset_before: Wh not transposed
 def before_step_forward(x, h_prev, Wx, Wh, bx, bh):
