@@ -5,16 +5,17 @@ what it does on a large input tells (pace.py). Of what is wrong then, the checke
 """
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from weakref import WeakKeyDictionary
 
-from minis2s.classroom.box import Box, Boxed, Layers, Missing, Nonsense, Raised, Remote, TimedOut
+from minis2s.classroom.box import Box, Boxed, Cache, Layers, Missing, Nonsense, Raised, Remote, TimedOut
 from minis2s.classroom.checks import TOO_SLOW, Outcome, new_seed, run_check
 from minis2s.classroom.checks import TooSlow as Slow
 from minis2s.classroom.diagnosis import SECONDS, diagnosis
 from minis2s.classroom.extract import Source
-from minis2s.classroom.pace import fault, suits
+from minis2s.classroom.pace import Answer, fault, right_gradients, teachers
 from minis2s.classroom.results import RIGHT
 from minis2s.classroom.source import Assignment, Task, solution
-from minis2s.errors import UserError
 from minis2s.gradcheck.problem import Misbehaved
 
 SHORT = 1.0  # seconds for a call, once one has taken longer than its time
@@ -30,8 +31,8 @@ class Steady:
     Once a call has run out of its time, the later ones have less: who waits for many should not wait long.
     """
 
-    def __init__(self, remote: Remote, source: Source):
-        self.remote, self.source = remote, source
+    def __init__(self, remote: Remote, source: Source, witness: "Witness | None" = None):
+        self.remote, self.source, self.witness = remote, source, witness
         self.__name__ = remote.__name__
         self.called = False
         if hasattr(remote, "__signature__"):
@@ -51,7 +52,10 @@ class Steady:
     def __call__(self, *arguments, **named):
         self.called = True
         try:
-            return self.remote(*arguments, **named)
+            value = self.remote(*arguments, **named)
+            if self.witness is not None and not named:
+                self.witness.saw(self.__name__, arguments, value)
+            return value
         except TimedOut:
             self.remote.box.seconds = min(self.remote.box.seconds, SHORT)
             raise
@@ -60,28 +64,44 @@ class Steady:
             raise Raised(f"{self.__name__} raised {error.kind}{at}", error.kind, error.line) from None
 
 
+class Witness:
+    """Notes what the backward functions of a student answer in a check. answers: by their names."""
+
+    def __init__(self):
+        self.given: WeakKeyDictionary[Cache, tuple] = WeakKeyDictionary()
+        self.answers: dict[str, list[Answer]] = {}
+
+    def saw(self, name: str, arguments: tuple, value: object) -> None:
+        if name.endswith("_forward"):
+            self.given[value[1]] = deepcopy(arguments)
+        elif len(arguments) == 2 and isinstance(arguments[1], Cache) and arguments[1] in self.given:
+            answer = Answer(self.given[arguments[1]], deepcopy(arguments[0]), value)
+            self.answers.setdefault(name, []).append(answer)
+
+
 def marked(
     source: Source, assignment: Assignment, layers: Layers, hint: int, seconds: float, notes: list[str]
 ) -> list[dict]:
     """What came of every task; `notes` get what was seen while the program was loaded."""
     names = [name for task in assignment.tasks for name in task.functions]
     with Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box:
-        functions, unloaded = loaded(box, source, names, notes)
+        witness = Witness()
+        functions, unloaded = loaded(box, source, names, witness, notes)
         program = solution(assignment)
-        tasks = [checked(task, functions, unloaded) for task in assignment.tasks]
-        for task, (result, calls) in zip(assignment.tasks, tasks, strict=True):
+        tasks = [checked(task, functions, witness, unloaded) for task in assignment.tasks]
+        for task, (result, calls, answers) in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
                 result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
-            found = without_calculus(box, task, result, calls, source, program)
+            found = without_calculus(box, task, result, calls, answers, source, program)
             if found is not None:
                 withdraw(result, calls, *found)
             result["score"] = total(check["score"] for check in result["checks"])
-    return [result for result, _ in tasks]
+    return [result for result, _, _ in tasks]
 
 
 def loaded(
-    box: Box, source: Source, names: list[str], notes: list[str]
+    box: Box, source: Source, names: list[str], witness: Witness, notes: list[str]
 ) -> tuple[dict[str, Steady], Outcome | None]:
     """(the functions that are there, None), or (nothing, what is to be said of every check)."""
     try:
@@ -89,7 +109,7 @@ def loaded(
         functions = {}
         for name in names:
             try:
-                functions[name] = Steady(box.function(name), source)
+                functions[name] = Steady(box.function(name), source, witness)
             except Missing:
                 continue  # a check that needs it says so
     except Boxed as error:
@@ -98,14 +118,22 @@ def loaded(
     return functions, None
 
 
-def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | None) -> tuple[dict, Calls]:
-    """(what came of a task, what its checks call): every check is run once, with a seed of its own."""
-    checks, calls = [], []
+def checked(
+    task: Task, functions: Mapping[str, Steady], witness: Witness, unloaded: Outcome | None
+) -> tuple[dict, Calls, list[Answer]]:
+    """(what came of a task, what its checks call, what its backward answered in those that gave points).
+
+    Every check is run once, with a seed of its own.
+    """
+    checks, calls, answers = [], [], []
     for check in task.checks:
         for function in functions.values():
             function.called = False
+        witness.answers.clear()
         seed = new_seed()
         outcome = unloaded or run_check(check, functions, seed)
+        if outcome.right and task.pair is not None:
+            answers += witness.answers.get(task.pair[1], [])
         calls.append([name for name, function in functions.items() if function.called])
         checks.append(
             {
@@ -119,7 +147,7 @@ def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | Non
             }
         )
     points = total(check["points"] for check in checks)
-    return {"task": task.name, "score": 0, "points": points, "checks": checks, "diagnosis": None}, calls
+    return {"task": task.name, "score": 0, "points": points, "checks": checks, "diagnosis": None}, calls, answers
 
 
 def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> None:
@@ -130,34 +158,39 @@ def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> Non
 
 
 def without_calculus(
-    box: Box, task: Task, result: dict, calls: Calls, source: Source, program: str
+    box: Box, task: Task, result: dict, calls: Calls, answers: list[Answer], source: Source, program: str
 ) -> tuple[str, Outcome] | None:
     """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
 
-    program: the teacher's, which says whether the large input of the kind suits the task.
+    answers: of checks that gave points. program: the teacher's, which says what is right, and whether the large
+    input of the kind suits the task.
     """
     for check, called in zip(result["checks"], calls, strict=True):
         if check["outcome"] == TOO_SLOW and called:  # the check asked itself
             return called[-1], Outcome(TOO_SLOW, check["reason"])
     right = {name for check, called in zip(result["checks"], calls, strict=True) if check["score"] for name in called}
-    if task.pair is None or not right >= set(task.pair) or not suits(program, task.pair, task.kind):
+    teacher = teachers(program, task.pair, task.kind) if task.pair is not None and right >= set(task.pair) else None
+    if teacher is None:
         return None
-    known = result["diagnosis"]
-    wrong = [block["name"] for block in known["blocks"] if not block["ok"]] if known else []
-    box.left = max(box.left, SECONDS)
-    pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
-    try:
-        return fault(pair, task.kind, wrong)
-    except UserError:
-        return None  # it takes other arguments than its kind, so the inputs cannot be made
-    except TimedOut:
-        last = pair[pair[1].called].__name__
-        return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
-    except (Boxed, Misbehaved) as error:
-        if known:  # that it fails is known
-            return None
-        outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
-        return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
+    held = right_gradients(answers, teacher, task.kind)
+    found = None
+    for _ in range(2 if held else 0):  # once more in a new process, should the machine have been busy
+        box.left = max(box.left, SECONDS)
+        pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
+        try:
+            found = fault(pair, teacher, task.kind, held)
+        except TimedOut:
+            last = pair[pair[1].called].__name__
+            return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
+        except (Boxed, Misbehaved) as error:
+            outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
+            return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
+        except Exception as error:  # noqa: BLE001 -- it takes apart what came back
+            reason = f"for a large input, what came back is not of the right form ({type(error).__name__})"
+            return pair[pair[1].called].__name__, Outcome("wrong", reason)
+        if found is None or found[1].outcome != TOO_SLOW:
+            break
+    return found
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:

@@ -8,12 +8,14 @@ import time
 
 import pytest
 
+from minis2s import functional
 from minis2s.classroom import batch
 from minis2s.classroom.batch import grade_class
 from minis2s.classroom.box import RLIMITS, available_layers
 from minis2s.classroom.checks import Wrong, quick, run_check
 from minis2s.classroom.grade import Rules, grade
 from minis2s.classroom.intake import find
+from minis2s.classroom.pace import fault
 from minis2s.classroom.source import empty
 from minis2s.errors import UserError
 from minis2s.gradcheck import gradcheck
@@ -163,6 +165,58 @@ def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked,
     result = marked(answer + cheat)
     assert result["score"] <= 1 and outcomes(result)[1] == outcome
     assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
+
+
+DISGUISED = COMPLEX + """
+def disguised(function):
+    function.__signature__ = inspect.Signature([inspect.Parameter("x", inspect.Parameter.{})])
+    return function
+
+
+{} = disguised({})
+"""
+# a public check is failed on purpose, for the sake of what is said of the others
+FAILED = """
+own_forward = linear_forward
+
+
+def linear_forward(x, W, b=None):
+    y, cache = own_forward(x, W, b)
+    return (y[0] if np.shape(x) == (2, 3) else y), cache
+"""
+WATCHED = "if sys._getframe(1).f_locals['request']['watch']:\n        return (np.zeros(3),) * 3"
+
+
+@pytest.mark.parametrize(
+    ("cheat", "outcome"),
+    [
+        (DISGUISED.format("POSITIONAL_ONLY", "linear_forward", "linear_forward"), "too slow"),
+        (DISGUISED.format("KEYWORD_ONLY", "linear_backward", "linear_backward"), "too slow"),
+        (SMALL.format("raise ValueError") + FAILED, "raised"),
+        (COMPLEX.replace("    def slope", f"    {WATCHED}\n    def slope") + FAILED, "wrong"),
+    ],
+    ids=["forward takes less", "backward takes more", "not for large inputs", "wrong gradients for the checker"],
+)
+def test_what_a_program_says_of_itself_keeps_no_marks_for_such_gradients(marked, answer, cheat, outcome):
+    result = marked("import inspect, sys\n" + answer + cheat)
+    assert result["score"] <= 1 and outcomes(result)[1] == outcome
+
+
+def test_what_was_prepared_in_an_earlier_call_does_not_make_a_slow_one_quick():
+    def backward(dy, cache):
+        x, W, b = cache
+        if W.size > 100 and kept.setdefault("dy", None) is not dy:
+            kept["dy"] = dy
+            time.sleep(0.1)
+        dy, x = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
+        return (dy @ W.T).reshape(cache[0].shape), x.T @ dy, dy.sum(axis=0)
+
+    kept: dict = {}
+    forward = functional.linear.forward
+    teacher = forward, functional.linear.backward
+    assert fault((forward, backward), teacher, "linear", {"W"}, seconds=10) is None
+    name, outcome = fault((forward, backward), teacher, "linear", {"W"}, seconds=0.05)
+    assert (name, outcome.outcome) == ("backward", "too slow")
 
 
 KEPT = """
