@@ -20,7 +20,7 @@ from minis2s.classroom.source import Check
 
 TOLERANCE = 1e-12  # relative, float64: finite differences reach 4e-11
 QUICK = 3.0  # seconds: what takes a tenth of one, on a slow machine with much else to do
-TOO_SLOW = "too slow"  # the outcome of such a check
+TOO_SLOW, TIMEOUT = "too slow", "timeout"  # the outcomes of such a check, and of what a box stops
 KINDS = {"f": "floating-point numbers", "i": "integers", "u": "integers", "b": "True and False"}
 
 _seed: ContextVar[int | None] = ContextVar("seed", default=None)
@@ -151,7 +151,12 @@ def quick(function: Callable, *arguments: Any, seconds: float = QUICK, **named: 
     """
     for _ in range(2):
         start = time.monotonic()
-        value = function(*arguments, **named)
+        try:
+            value = function(*arguments, **named)
+        except Raised as error:
+            if error.outcome == TIMEOUT:
+                break
+            raise
         took = time.monotonic() - start
         # of a function in a box, the time of the call alone
         if getattr(getattr(function, "__wrapped__", function), "seconds", took) <= seconds:

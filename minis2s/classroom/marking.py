@@ -31,10 +31,9 @@ class Steady:
     Once a call has run out of its time, the later ones have less: who waits for many should not wait long.
     """
 
-    def __init__(self, remote: Remote, source: Source, witness: "Witness | None" = None):
+    def __init__(self, remote: Remote, source: Source, witness: "Witness"):
         self.remote, self.source, self.witness = remote, source, witness
         self.__name__ = remote.__name__
-        self.called = False
         if hasattr(remote, "__signature__"):
             self.__signature__ = remote.__signature__
 
@@ -45,15 +44,14 @@ class Steady:
 
     def pair(self) -> tuple["Steady", "Steady"]:
         """This forward function and its backward, all calls in one process."""
-        self.called = True
         remotes = self.remote.box.pair(self.__name__.removesuffix("_forward"))
-        return tuple(Steady(remote, self.source) for remote in remotes)
+        return tuple(Steady(remote, self.source, self.witness) for remote in remotes)
 
     def __call__(self, *arguments, **named):
-        self.called = True
+        self.witness.called.add(self.__name__)
         try:
             value = self.remote(*arguments, **named)
-            if self.witness is not None and not named:
+            if not named:
                 self.witness.saw(self.__name__, arguments, value)
             return value
         except TimedOut:
@@ -65,9 +63,10 @@ class Steady:
 
 
 class Witness:
-    """Notes what the backward functions of a student answer in a check. answers: by their names."""
+    """Notes which functions of a student a check calls, and what the backward functions answer, by their names."""
 
     def __init__(self):
+        self.called: set[str] = set()
         self.given: WeakKeyDictionary[Cache, tuple] = WeakKeyDictionary()
         self.answers: dict[str, list[Answer]] = {}
 
@@ -92,7 +91,7 @@ def marked(
         for task, (result, calls, answers) in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
-                result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
+                result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source, Witness()), hint, notes)
             found = without_calculus(box, task, result, calls, answers, source, program)
             if found is not None:
                 withdraw(result, calls, *found)
@@ -127,14 +126,13 @@ def checked(
     """
     checks, calls, answers = [], [], []
     for check in task.checks:
-        for function in functions.values():
-            function.called = False
+        witness.called.clear()
         witness.answers.clear()
         seed = new_seed()
         outcome = unloaded or run_check(check, functions, seed)
         if outcome.right and task.pair is not None:
             answers += witness.answers.get(task.pair[1], [])
-        calls.append([name for name, function in functions.items() if function.called])
+        calls.append([name for name in functions if name in witness.called])
         checks.append(
             {
                 "check": check.name,
@@ -176,18 +174,19 @@ def without_calculus(
     found = None
     for _ in range(2 if held else 0):  # once more in a new process, should the machine have been busy
         box.left = max(box.left, SECONDS)
-        pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
+        witness = Witness()
+        pair = [Steady(remote, source, witness) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
         try:
             found = fault(pair, teacher, task.kind, held)
         except TimedOut:
-            last = pair[pair[1].called].__name__
+            last = task.pair[task.pair[1] in witness.called]
             return last, Outcome(TOO_SLOW, str(Slow(last, box.seconds)))
         except (Boxed, Misbehaved) as error:
             outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
-            return pair[pair[1].called].__name__, Outcome(outcome, f"for a large input: {reason}")
+            return task.pair[task.pair[1] in witness.called], Outcome(outcome, f"for a large input: {reason}")
         except Exception as error:  # noqa: BLE001 -- it takes apart what came back
             reason = f"for a large input, what came back is not of the right form ({type(error).__name__})"
-            return pair[pair[1].called].__name__, Outcome("wrong", reason)
+            return task.pair[task.pair[1] in witness.called], Outcome("wrong", reason)
         if found is None or found[1].outcome != TOO_SLOW:
             break
     return found
