@@ -16,6 +16,7 @@ from minis2s.errors import UserError
 
 MOST_CODE = 1_000_000  # characters of code in all
 MOST_CELLS, LONGEST_LINE = 3000, 20_000
+MOST_BRACKETS = 500_000  # of a notebook: each is a list or a dictionary in memory
 COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 CELL = re.compile(r"^# (%%|In\[)")  # percent format, and what nbconvert writes
 OPTION = re.compile(r'(\w+)=(?:"([^"]*)"|\["([^"]*)"\])')  # task="x", tags=["y"]
@@ -71,7 +72,10 @@ def listing(data: bytes, name: str) -> Listing:
     if start.startswith(("<!doctype", "<html")):
         raise UserError(f"{name} is a web page, not a notebook: download the notebook itself")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    found = notebook(text) if start.startswith("{") or ".ipynb" in name.lower() else None
+    as_json = start.startswith("{") or ".ipynb" in name.lower()
+    if as_json and text.count("{") + text.count("[") > MOST_BRACKETS:
+        raise UserError(f"{name} is made of too many parts: clear the outputs of the notebook and hand it in again")
+    found = notebook(text) if as_json else None
     if found is None and ".ipynb" in name.lower() and (len(text) > MOST_CODE or parsed(text)[0] is None):
         raise UserError(f"{name} is no notebook: it is not valid JSON; save it again in Jupyter")
     if (found is None) == (".ipynb" in name.lower()):

@@ -99,6 +99,7 @@ def test_a_notebook_that_is_none_is_refused(take):
     assert "not valid JSON" in take("{", "ann.ipynb").refused
     assert "there is nothing in it" in take('{"cells": []}', "ann.ipynb").refused
     assert "not valid JSON" in take("[" * 100_000, "ann.ipynb").refused
+    assert "too many parts" in take('{"cells": [' + "{}," * 500_000 + "{}]}", "ann.ipynb").refused
 
 
 def test_renamed_files_are_read_as_what_they_are(take, answer, notebook):
