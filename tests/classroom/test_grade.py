@@ -11,7 +11,7 @@ import pytest
 from minis2s.classroom import batch, marking
 from minis2s.classroom.batch import grade_class
 from minis2s.classroom.box import RLIMITS, available_layers
-from minis2s.classroom.checks import Wrong, quick, run_check
+from minis2s.classroom.checks import Raised, TooSlow, Wrong, quick, run_check
 from minis2s.classroom.grade import Rules, grade
 from minis2s.classroom.intake import find
 from minis2s.classroom.source import empty
@@ -239,6 +239,12 @@ def test_a_derivative_by_one_forward_pass_for_each_weight_is_too_slow():
     assert quick(forward, 0.0, seconds=0.05) == "out"
     with pytest.raises(Wrong, match="forward takes more than 0.05 seconds"):
         quick(forward, 0.1, seconds=0.05)
+
+    def stopped():
+        raise Raised("timeout", "no answer within 5 seconds")
+
+    with pytest.raises(TooSlow, match="stopped takes more than"):  # not only a check that failed, but what it is for
+        quick(stopped)
 
 
 # -- a class -------------------------------------------------------------------------------------------------
