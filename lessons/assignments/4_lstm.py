@@ -419,9 +419,10 @@ for n, call in ((0, "after another step was taken"), (1, "of the second step"), 
 #
 # ### Task `lstm` (12 points)
 #
-# Write both functions; call your functions of one step. dout has three parts, (dhs, dh_last, dc_last), for the
-# three outputs, and each may be None for zero. Letters behind the end of a word may be anything: nothing may
-# depend on them.
+# Write both functions. You may call your functions of one step or write the lines anew; only what comes out counts.
+# If you call them, make sure first that they are right: their mistakes would count here as well. dout has three
+# parts, (dhs, dh_last, dc_last), for the three outputs, and each may be None for zero. Letters behind the end of a
+# word may be anything: nothing may depend on them.
 
 # %% [markdown] lang="zh"
 # ## 3. 整个单词
@@ -436,7 +437,8 @@ for n, call in ((0, "after another step was taken"), (1, "of the second step"), 
 #
 # ### 任务 `lstm`（12 分）
 #
-# 写出两个函数；调用你写好的一步。dout 有三部分 (dhs, dh_last, dc_last)，对应三个输出，每一部分都可以是 None，表示零。
+# 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。如果调用它，请先确认它是对的：它的错误在这里也会扣分。
+# dout 有三部分 (dhs, dh_last, dc_last)，对应三个输出，每一部分都可以是 None，表示零。
 # 单词结束之后的字母可以是任何东西：什么都不许依赖它们。
 
 
