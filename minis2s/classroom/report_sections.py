@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
+from minis2s.classroom.feedback import REVIEW
 from minis2s.classroom.report import (
     CheckCount,
     Count,
@@ -17,7 +18,7 @@ from minis2s.classroom.report import (
     place_in_words,
 )
 from minis2s.classroom.report_words import MEANINGS_ZH, Say
-from minis2s.classroom.results import REVIEW, RIGHT
+from minis2s.classroom.results import RIGHT
 from minis2s.classroom.similarity import Match, Pair
 from minis2s.gradcheck.causes import CAUSES
 from minis2s.gradcheck.heatmap import plain
