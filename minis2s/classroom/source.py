@@ -162,7 +162,7 @@ def secrets(assignment: Assignment) -> list[str]:
     """The lines that no student may see, stripped: of solutions, hidden checks and model answers.
 
     What stands in a line that every student is given is no secret, nor is a line without a letter. A line of a solution
-    is one even where a text for students has it.
+    is one unless the whole of it is a line of given code: a text for students, or a longer line, may not tell it.
     """
     solutions, others, code, texts = set(), set(), set(), set()
     for cell in assignment.cells:
@@ -176,6 +176,6 @@ def secrets(assignment: Assignment) -> list[str]:
         else:
             (code if cell.kind == "code" else texts).update(lines)
     in_code, in_texts = "\n".join(code), "\n".join(texts)
-    found = {line for line in solutions if line not in in_code}
+    found = solutions - code
     found |= {line for line in others - solutions if line not in in_code and line not in in_texts}
     return sorted(line for line in found if re.search(r"\w", line))

@@ -73,10 +73,10 @@ def test_secrets_are_what_the_student_is_not_given(mini):
     assert not {"import numpy as np", '"""Returns (dx, dW, db)."""', "Why is db a sum?"} & set(found)
 
 
-def test_a_solution_stays_a_secret_where_a_text_tells_it(source, tmp_path):
+def test_a_solution_stays_a_secret_where_a_text_or_a_longer_line_tells_it(source, tmp_path):
     telling = tmp_path / "telling.py"
-    text = source.read_text(encoding="utf-8")
-    telling.write_text(text.replace("Why is db a sum?", "Why `dW = x.T @ dy`?"), encoding="utf-8")
+    text = source.read_text(encoding="utf-8").replace("Why is db a sum?", "Why `dW = x.T @ dy`?")
+    telling.write_text(f"{text}\n# %%\nx = dy = 1.0\nhalf = dW = x.T @ dy / 2\n", encoding="utf-8")
     assert "dW = x.T @ dy" in secrets(read_assignment(telling))
 
 
