@@ -22,6 +22,8 @@
 # backward, first one step and then the whole word. At the end **your** two functions train a real model, and it
 # pronounces words that it has never seen.
 #
+# You need lesson 4 (`04_lstm.py`): it derives the backward pass of one step.
+#
 # What is given: a solved example of the same form. What you write: four functions, marked with
 # `NotImplementedError`. What you may use: NumPy. Each task has checks that you see, and others that you do not;
 # both are run with new random numbers each time. Expected time: two and a half hours.
@@ -34,6 +36,8 @@
 #
 # 你要写的就是这台机器的记忆：Hochreiter 和 Schmidhuber（1997）的长短期记忆（LSTM），前向和反向，先写一步，再写整个单词。
 # 最后用**你自己的**函数训练一个真正的模型，让它念出从没见过的单词。
+#
+# 需要第 4 课（`04_lstm.py`）：其中推导了一步的反向传播。
 #
 # 已经给出的：一个形式相同、已经解好的例子。要你写的：四个函数，用 `NotImplementedError` 标出。可以使用的：NumPy。
 # 每个任务都有看得见的检查，也有看不见的检查；两者每次都用新的随机数。预计用时：两个半小时。

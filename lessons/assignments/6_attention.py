@@ -24,7 +24,7 @@
 #
 # You need lesson 07 (attention) and the backward passes of assignments 1 and 2. About two hours.
 
-# %% [markdown] lang="zh" minutes=120
+# %% [markdown] lang="zh"
 # # 作业 6：注意力，书页上的手指
 #
 # 孩子朗读时，会用手指点着字母。读 `knight` 时，手指跳过 k，发第一个音时停在 n 上，再越过 `igh`，最后落在 t 上。带注意力的
