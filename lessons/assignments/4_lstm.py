@@ -558,7 +558,7 @@ names = "hs h_last c_last"
 for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
-# %% tags=["hidden"] task="lstm" check="gradients through time" points=2
+# %% tags=["hidden"] task="lstm" check="gradients of x and the first states through time" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -571,8 +571,24 @@ expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
 _, cache = lstm_forward(*given)
 names = "dx dh0 dc0 dWx dWh db"
 grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-for mine, theirs, name in zip(grads, expected, names.split()):
-    same(mine, theirs, name)
+for n in (0, 1, 2):
+    same(grads[n], expected[n], names.split()[n])
+
+# %% tags=["hidden"] task="lstm" check="gradients of the weights through time" points=1
+from minis2s import functional
+from minis2s.classroom.checks import fresh, parts, same
+
+rng = fresh()
+T, B, D, H = (int(n) for n in rng.integers(3, 7, 4))
+shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+given = [rng.standard_normal(shape) for shape in shapes]
+dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
+_, cache = lstm_forward(*given)
+names = "dx dh0 dc0 dWx dWh db"
+grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
+for n in (3, 4, 5):
+    same(grads[n], expected[n], names.split()[n])
 
 # %% tags=["hidden"] task="lstm" check="gradients with a mask" points=2
 import numpy as np
