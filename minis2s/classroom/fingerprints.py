@@ -8,7 +8,7 @@ import ast
 import builtins
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -39,11 +39,12 @@ def windows(text: str) -> Windows | None:
     """The fingerprints of a program, with their lines; None for what is not Python, or too long."""
     try:
         tree = ast.parse(text)
-        if sum(isinstance(node, ast.stmt) for node in ast.walk(tree)) > MOST:
+        nodes = list(ast.walk(tree))
+        if sum(isinstance(node, ast.stmt) for node in nodes) > MOST:
             return None
         found: Windows = {}
-        writer = Writer(tree)
-        for units in sequences(tree.body):
+        writer = Writer(nodes)
+        for units in list(sequences(tree.body)):  # all of them at once: the writer knows a tree by its id
             for n in range(max(1, len(units) - WINDOW + 1)):
                 window = units[n : n + WINDOW]
                 place = window[0].first, max(unit.last for unit in window)
@@ -124,10 +125,16 @@ def simple(statement: ast.stmt) -> Iterator[Unit]:
 class Writer:
     """Statements as text, without what is easily changed. One for each program, as it knows its own names."""
 
-    def __init__(self, tree: ast.Module):
-        made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-        made |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    def __init__(self, nodes: Iterable[ast.AST]):
+        """nodes: all of the program."""
+        made = set()
+        for node in nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                made.add(node.id)
+            elif isinstance(node, ast.arg):
+                made.add(node.arg)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                made.add(node.name)
         self.foreign = KNOWN - made  # names that the program uses as Python and NumPy mean them
         self.shapes: dict[int, str] = {}
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from minis2s.classroom.report import Figures
 from minis2s.classroom.report_sections import paragraph, percent, table
 from minis2s.classroom.report_words import Say
-from minis2s.classroom.similarity import Match, Pair
+from minis2s.classroom.similarity import MATCHED, Match, Pair
 from minis2s.gradcheck.heatmap import plain
 
-MOST_PAIRS, MOST_MATCHES, MOST_LINES = 20, 12, 40
+MOST_MATCHES, MOST_LINES = 12, 40
 FEW = 5  # programs; among fewer nothing is usual
 
 
@@ -24,7 +24,7 @@ def alike(figures: Figures, say: Say) -> str:
     if not found.pairs:
         parts.append(paragraph(say("no alike", share=share)))
     else:
-        shown = found.pairs[:MOST_PAIRS]
+        shown = found.pairs[:MATCHED]
         rows = [
             [names(pair), percent(pair.share), plain(how_unusual(pair, found.compared, say))]
             for pair in shown
@@ -32,8 +32,8 @@ def alike(figures: Figures, say: Say) -> str:
         head = [say("pair"), say("share"), say("unusual")]
         parts.append(table(say("alike caption", share=share), head, rows, "tnl"))
         parts += [side_by_side(pair, figures.sources, say) for pair in shown]
-        if len(found.pairs) > MOST_PAIRS:
-            parts.append(paragraph(say("more pairs", n=len(found.pairs) - MOST_PAIRS)))
+        if len(found.pairs) > MATCHED:
+            parts.append(paragraph(say("more pairs", n=len(found.pairs) - MATCHED)))
     for key, who in (("too short", found.too_short), ("unreadable", found.unreadable)):
         if who:
             parts.append(paragraph(say(key, ", ".join(who)), "quiet"))

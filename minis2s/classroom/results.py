@@ -6,6 +6,7 @@ sources/STUDENT.py (the program as it was graded) are written from it. Every fil
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ FORMULA = ("=", "+", "-", "@", "|", "%", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWI
            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 NEEDED = {"student": str, "key": str, "assignment": str, "status": str}
 NUMBERS = ("score", "points", "seconds")
+BEGINNING = re.compile(rf"([;,|]['\"\s]*)(?=[{re.escape(''.join(FORMULA))}])")
 
 
 def make_folders(out: Path) -> None:
@@ -151,6 +153,7 @@ def guarded(value: Any) -> str:
     if value is None or isinstance(value, int | float):
         return "" if value is None else f"{value:g}"
     text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = BEGINNING.sub(r"\1'", text)  # also where another separator than ours would begin a cell
     return "'" + text if text.lstrip().startswith(FORMULA) else text
 
 

@@ -5,6 +5,7 @@ names, numbers, texts, comments, type hints, the order of a sum. Three in a row 
 windows that two programs have in common is compared with all other pairs of the class. Never a proof.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
@@ -16,6 +17,7 @@ from minis2s.classroom.fingerprints import Windows, windows
 FEWEST = 8  # windows of one's own; below, there is too little to compare
 COMMON = 0.5  # of the others in the class: what more of them have as well says nothing about two
 THRESHOLD = 0.6
+MATCHED = 20  # pairs, the most alike, of which the lines are looked up
 
 
 class Match(NamedTuple):
@@ -31,6 +33,7 @@ class Pair(NamedTuple):
     share: of the windows that are the shorter program's own (neither handed out nor common), those that the
     other has too; 0 to 1. usual: the median of that share over all pairs of the class. as_alike: how many of
     the `pairs` compared are at least as alike as this one, itself included. own: windows of the shorter one.
+    matches: where they are alike; empty beyond the first MATCHED pairs.
     """
 
     first: str
@@ -100,15 +103,15 @@ def above(
 ) -> list[Pair]:
     if not shares:
         return []
-    ordered = sorted(shares.values(), reverse=True)
+    ordered = sorted(shares.values())
     usual = median(ordered)
-    pairs = []
+    pairs: list[Pair] = []
     for (a, b), share in sorted(shares.items(), key=lambda item: (-item[1], item[0])):
         if share < threshold:
             break
         shared = own[a] & own[b]
-        as_alike = sum(other >= share for other in ordered)
-        matches = matched_lines(shared, programs[a], programs[b])
+        as_alike = len(ordered) - bisect_left(ordered, share)
+        matches = matched_lines(shared, programs[a], programs[b]) if len(pairs) < MATCHED else ()
         pairs.append(
             Pair(a, b, share, usual, as_alike, len(ordered), min(len(own[a]), len(own[b])), tuple(matches))
         )

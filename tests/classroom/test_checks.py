@@ -46,6 +46,8 @@ X = np.arange(6.0).reshape(2, 3) + 1
         (np.zeros(0), X, "has the shape (0,), it should be (2, 3)"),
         (np.zeros(1), np.float64(0), "has the shape (1,)"),
         (X.T, X, "has the shape (3, 2)"),
+        (np.zeros((0, 271828, 3)), X, "dW has a shape of other sizes by far, it should be (2, 3)"),
+        (np.zeros((2,) * 6), X, "dW has a shape of other sizes by far"),
         (np.full((2, 3), np.nan), X, "dW[0, 0] is not a finite number"),
         (np.where(X > 5, np.inf, X), X, "dW[1, 2] is not a finite number"),
         (np.full((2, 3), 1e308) * np.array([1, -1, 1]), X, "is wrong"),

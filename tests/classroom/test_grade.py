@@ -150,6 +150,59 @@ def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked,
     assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
 
 
+DISGUISED = COMPLEX + """
+def disguised(function):
+    function.__signature__ = inspect.Signature([inspect.Parameter("x", inspect.Parameter.{})])
+    return function
+
+
+{} = disguised({})
+"""
+# a public check is failed on purpose, for the sake of what is said of the others
+FAILED = """
+own_forward = linear_forward
+
+
+def linear_forward(x, W, b=None):
+    y, cache = own_forward(x, W, b)
+    return (y[0] if np.shape(x) == (2, 3) else y), cache
+"""
+WATCHED = "if sys._getframe(1).f_locals['request']['watch']:\n        return (np.zeros(3),) * 3"
+
+
+@pytest.mark.parametrize(
+    ("cheat", "outcome"),
+    [
+        (DISGUISED.format("POSITIONAL_ONLY", "linear_forward", "linear_forward"), "too slow"),
+        (DISGUISED.format("KEYWORD_ONLY", "linear_backward", "linear_backward"), "too slow"),
+        (SMALL.format("raise ValueError") + FAILED, "raised"),
+        (COMPLEX.replace("    def slope", f"    {WATCHED}\n    def slope") + FAILED, "wrong"),
+    ],
+    ids=["forward takes less", "backward takes more", "not for large inputs", "wrong gradients for the checker"],
+)
+def test_what_a_program_says_of_itself_keeps_no_marks_for_such_gradients(marked, answer, cheat, outcome):
+    result = marked("import inspect, sys\n" + answer + cheat)
+    assert result["score"] <= 1 and outcomes(result)[1] == outcome
+
+
+BUSY = """
+import time
+own_backward = linear_backward
+
+
+def linear_backward(dy, cache):
+    end = time.process_time() + (1.5 if np.size(dy) > 100 else 0)
+    while time.process_time() < end:
+        pass
+    return own_backward(dy, cache)
+"""
+
+
+def test_what_was_prepared_in_an_earlier_call_counts_as_time_too(marked, answer, monkeypatch):
+    monkeypatch.setattr(marking, "PROCESSOR", 1.0)  # and up to a second more, for the limit is in whole seconds
+    assert outcomes(marked(answer + BUSY)) == ["right", "too slow"]  # each call alone has less than two
+
+
 KEPT = """
 last = {}
 own_forward, own_backward = linear_forward, linear_backward
