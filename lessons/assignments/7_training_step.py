@@ -235,7 +235,7 @@ def attention_backward(dcontext, cache):
 #
 # ### Task `shift_targets` (4 points)
 #
-# A column of `words` may hold anything below its length. A length may be 0.
+# Behind the end of a word, its column of `words` may hold anything. A length may be 0.
 
 # %% [markdown] lang="zh"
 # ## 3. 单词的开头和结尾
@@ -253,7 +253,7 @@ def attention_backward(dcontext, cache):
 #
 # ### 任务 `shift_targets`（4 分）
 #
-# `words` 的一列在其长度以下可以是任何数。长度可以是 0。
+# 单词结束之后，`words` 的那一列里可以是任何数。长度可以是 0。
 
 
 # %% tags=["answer"] task="shift_targets"
@@ -296,7 +296,7 @@ from minis2s.classroom.checks import fresh, parts, same
 rng = fresh()
 L, B = int(rng.integers(3, 7)), int(rng.integers(4, 7))
 lengths = rng.permutation(np.concatenate([[0, 1, L], rng.integers(0, L + 1, B - 3)]))
-words = rng.integers(3, 50, (L, B))  # below the lengths as well
+words = rng.integers(3, 50, (L, B))  # behind the ends as well
 expected = np.zeros((L + 1, B), dtype=int)
 expected[0] = 1
 for b, length in enumerate(lengths):
@@ -1016,7 +1016,8 @@ for step in range(4):
 # ## 9. The step
 #
 # Now in one piece: shift the targets, encode, decode, loss; back through all of it; clip; Adam. The loss that you
-# return is that of the weights *before* the step, and the norm is the one before clipping.
+# return is that of the weights *before* the step, and the norm is the one before clipping. Here all your functions
+# come together. Make sure first that they are right: their mistakes count here as well.
 #
 # ### Task `training_step` (5 points)
 
@@ -1024,6 +1025,7 @@ for step in range(4):
 # ## 9. 完整的一步
 #
 # 现在连成一个整体：目标移位、编码、解码、损失；再穿过这一切传回来；裁剪；Adam。返回的损失是更新**之前**的权重的损失，返回的范数是裁剪之前的范数。
+# 你写的所有函数都在这里用到，请先确认它们是对的：它们的错误在这里也会扣分。
 #
 # ### 任务 `training_step`（5 分）
 
@@ -1114,7 +1116,7 @@ for name, p in weights(model).items():
 # what the model learns or does not learn, and with which cheap test you would have found it.
 #
 # 1. The mask of the targets is left out of the loss: PAD counts as a token. (1 point)
-# 2. `dhs = dhs + dquery` in the decoder is left out. (1 point)
+# 2. In backward of the decoder, what reaches hs through the scores of attention is left out. (1 point)
 # 3. The mask ends one step too early: the step at which EOS should be written is not real. (1 point)
 #
 # And: somebody clips each of the 16 arrays by itself to the norm 1. What is lost? (1 point)
@@ -1125,7 +1127,7 @@ for name, p in weights(model).items():
 # 三个人各犯了一个错误。三种情况下损失都在下降，也没有抛出任何错误。请分别说明模型学到了什么、没学到什么，以及用什么简单的测试就能发现。
 #
 # 1. 损失里漏掉了目标的掩码：PAD 也算词元。（1 分）
-# 2. 解码器里漏掉了 `dhs = dhs + dquery`。（1 分）
+# 2. 解码器的反向里，漏掉了经过注意力分数到达 hs 的那部分梯度。（1 分）
 # 3. 掩码早结束了一步：该写 EOS 的那一步不算真实。（1 分）
 #
 # 另外：有人把 16 个数组各自裁剪到范数 1。损失了什么？（1 分）

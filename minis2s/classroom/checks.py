@@ -19,6 +19,7 @@ import numpy as np
 from minis2s.classroom.source import Check
 
 TOLERANCE = 1e-12  # relative, float64: finite differences reach 4e-11
+EXACT = 2**53  # whole numbers up to here are exact in float64
 MOST_AXES, LONGEST_AXIS = 5, 5000  # of a shape that is repeated
 QUICK = 3.0  # seconds: what takes a tenth of one, on a slow machine with much else to do
 TOO_SLOW, TIMEOUT = "too slow", "timeout"  # the outcomes of such a check, and of what a box stops
@@ -103,7 +104,7 @@ def parts(value: Any, names: str, of: str) -> tuple:
 def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
     """Hold the student's array against the reference. Raises Wrong with the first of these that is not as it should be:
 
-    a plain array (or a number, where the reference has no axes); its shape; the kind of its dtype; all numbers
+    a plain array (or a number, where the reference has no axes; then 0 is as good as 0.0); its shape; the kind of its dtype; all numbers
     finite; the largest difference <= tol times the largest number of the reference. Integers and
     truth values must be equal. None must be None.
     """
@@ -180,7 +181,8 @@ def together(forward: Callable, backward: Callable) -> tuple[Callable, Callable]
 
 def as_array(mine: Any, theirs: np.ndarray, what: str) -> np.ndarray:
     if theirs.ndim == 0 and (type(mine) in (bool, int, float) or isinstance(mine, np.generic)):
-        return np.asarray(mine)
+        whole = type(mine) is int and abs(mine) <= EXACT
+        return np.asarray(float(mine) if whole and theirs.dtype.kind == "f" else mine)
     if type(mine) is not np.ndarray:
         wanted = "a number" if theirs.ndim == 0 else "a plain NumPy array"
         raise Wrong(f"{what} should be {wanted}, it is {a(mine)}")

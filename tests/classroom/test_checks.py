@@ -34,6 +34,7 @@ X = np.arange(6.0).reshape(2, 3) + 1
         (3.0, np.float64(3), ""),
         (np.float64(3), 3.0, ""),
         (np.array(3.0), 3.0, ""),
+        (0, 0.0, ""),  # the loss where nothing is real
         (np.arange(3), np.arange(3, dtype=np.uint8), ""),
         (np.zeros((0, 3)), np.zeros((0, 3)), ""),
         (np.zeros(3), np.zeros(3), ""),
@@ -52,6 +53,10 @@ X = np.arange(6.0).reshape(2, 3) + 1
         (np.full((2, 3), 1e308) * np.array([1, -1, 1]), X, "is wrong"),
         (X.astype(int), X, "has the dtype int64, it should hold floating-point numbers"),
         (X > 2, X, "has the dtype bool"),
+        (True, 1.0, "has the dtype bool"),
+        (2, 3.0, "is wrong"),
+        (10**400, 3.0, "has the dtype object"),
+        (1.0, 1, "it should hold integers"),
         (X + 0j, X, "has the dtype complex128"),
         (X.astype(object), X, "has the dtype object"),
         (np.array([1.0, 2]), np.array([1, 2]), "it should hold integers"),

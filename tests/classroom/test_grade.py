@@ -14,6 +14,7 @@ from minis2s.classroom.box import RLIMITS, available_layers
 from minis2s.classroom.checks import Raised, TooSlow, Wrong, quick, run_check
 from minis2s.classroom.grade import Rules, grade
 from minis2s.classroom.intake import find
+from minis2s.classroom.results import is_done
 from minis2s.classroom.source import empty
 from minis2s.errors import UserError
 from minis2s.gradcheck import gradcheck
@@ -323,8 +324,49 @@ def test_a_submission_that_breaks_its_process_stops_no_other(classroom, source, 
 
     monkeypatch.setattr(batch, "grade", breaking)
     found = {r["student"]: r for r in grade_class(classroom, source, tmp_path / "marks").results}
-    assert "grading it was stopped, its process was ended by SIGKILL" in found["ann"]["reason"]
+    assert found["ann"]["reason"] == "grading it was stopped: your teacher looks at it"
+    (note,) = found["ann"]["notes"]
+    assert note.startswith("review: grading it was stopped, its process was ended by SIGKILL")
     assert found["bob"]["status"] == "refused" and found["dan"]["score"] == 4
+    page = (tmp_path / "marks" / "feedback" / "bob.html").read_text(encoding="utf-8")
+    assert "broken" not in page and "RuntimeError" not in page, "what the grader says of itself is for the teacher"
+
+    monkeypatch.undo()
+    again = grade_class(classroom, source, tmp_path / "marks")
+    assert again.kept == 2 and {r["student"]: r["score"] for r in again.results}["ann"] == 4, "it is tried again"
+
+
+@pytest.mark.parametrize("damage", ["{", '{"student": "ann", "assignment": "linear_map", "history": [], "tasks": [1]}'])
+def test_a_damaged_result_is_made_again_and_a_strangers_is_named(classroom, source, tmp_path, damage):
+    out = tmp_path / "marks"
+    for name in ("bob", "cat", "dan"):
+        (classroom / f"{name}.py").unlink()
+    grade_class(classroom, source, out)
+    (out / "results" / "ann.json").write_text(damage, encoding="utf-8")
+    again = grade_class(classroom, source, out)
+    assert again.kept == 0 and read(out)["ann"]["score"] == 4
+    (out / "results" / "eve.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(UserError, match="eve.json is (not valid JSON|no result of `minis2s class grade`)"):
+        grade_class(classroom, source, out)
+
+
+def test_other_settings_are_another_grading():
+    record = dict.fromkeys(("source_sha256", "assignment_sha256", "official", "versions"), "same")
+    record |= {"hint": 2, "call_seconds": 5.0, "layers": ["rlimits", "bubblewrap"]}
+    assert is_done(record, record) and not is_done(record | {"stopped": True}, record)
+    for change in ({"hint": 1}, {"call_seconds": 30.0}, {"layers": ["rlimits"]}):
+        assert not is_done(record, record | change)
+
+
+def test_two_runs_in_one_folder_do_not_mix(classroom, source, tmp_path, monkeypatch):
+    out = tmp_path / "marks"
+    out.mkdir()
+    monkeypatch.setattr(batch, "TRIES", 2)
+    with batch.alone(out):
+        with pytest.raises(UserError, match="another run is grading into"):
+            grade_class(classroom, source, out)
+    with batch.alone(out), batch.alone(tmp_path):
+        pass  # another folder is free, and this one is again
 
 
 def test_each_student_of_a_bug_hunt_is_graded_by_an_own_source(classroom, source, tmp_path):
