@@ -619,7 +619,7 @@ for call in ("first", "second"):
 # %% tags=["hidden"] task="tied" check="quick: no forward pass for each number" points=1
 import numpy as np
 
-from minis2s.classroom.checks import fresh, parts, quick, same
+from minis2s.classroom.checks import fresh, parts, quick, same, together
 
 rng = fresh()
 E, c, ids, dscores = (
@@ -628,8 +628,10 @@ E, c, ids, dscores = (
     rng.integers(0, 500, (20, 10)),
     rng.standard_normal((10, 500)),
 )
-_, cache = quick(tied_forward, E, c, ids)
-dE, _ = parts(quick(tied_backward, dscores, cache), "dE dc", "tied_backward")
+forward, backward = together(tied_forward, tied_backward)
+_, cache = quick(forward, E, c, ids)
+forward(-E, c, 499 - ids)  # as in training, where another batch comes between
+dE, _ = parts(quick(backward, dscores, cache), "dE dc", "tied_backward")
 share = np.zeros((10, 500))
 for t in range(20):
     share[np.arange(10), ids[t]] += 1 / 20
@@ -641,8 +643,8 @@ same(dE, share.T @ dscores @ E + dscores.T @ share @ E, "dE")
 # 1. A friend writes `dW[ids] += dout` in the embedding. Nothing is raised, and the loss falls. Which letters learn
 #    too little, and why does a gradient check with the ids 0, 1, 2, 3 not find it?
 # 2. Why is db a sum over all rows, and dx not?
-# 3. In a batch of words, most letters of the alphabet do not occur. In which of the two models of this assignment,
-#    the embedding and the tied one, do their rows move nevertheless? Why is that so?
+# 3. In a word, most letters of the alphabet do not occur. In which of the two models of this assignment, the
+#    embedding and the tied one, do their rows move nevertheless? Why is that so?
 #
 # Two or three sentences each.
 
@@ -652,7 +654,7 @@ same(dE, share.T @ dscores @ E + dscores.T @ share @ E, "dE")
 # 1. 一位朋友在嵌入里写了 `dW[ids] += dout`。没有报错，损失也在下降。哪些字母学得太少？
 #    为什么用 id 0、1、2、3 做梯度检查发现不了这个错误？
 # 2. 为什么 db 是对所有行求和，而 dx 不是？
-# 3. 一个批次的单词里，字母表中的大多数字母都没有出现。在本作业的两个模型（嵌入，以及绑定的模型）中，
+# 3. 一个单词里，字母表中的大多数字母都没有出现。在本作业的两个模型（嵌入，以及绑定的模型）中，
 #    哪一个里它们的行仍会移动？为什么？
 #
 # 每题两三句话。

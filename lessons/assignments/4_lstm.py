@@ -22,6 +22,8 @@
 # backward, first one step and then the whole word. At the end **your** two functions train a real model, and it
 # pronounces words that it has never seen.
 #
+# You need lesson 4 (`04_lstm.py`): it derives the backward pass of one step.
+#
 # What is given: a solved example of the same form. What you write: four functions, marked with
 # `NotImplementedError`. What you may use: NumPy. Each task has checks that you see, and others that you do not;
 # both are run with new random numbers each time. Expected time: two and a half hours.
@@ -34,6 +36,8 @@
 #
 # 你要写的就是这台机器的记忆：Hochreiter 和 Schmidhuber（1997）的长短期记忆（LSTM），前向和反向，先写一步，再写整个单词。
 # 最后用**你自己的**函数训练一个真正的模型，让它念出从没见过的单词。
+#
+# 需要第 4 课（`04_lstm.py`）：其中推导了一步的反向传播。
 #
 # 已经给出的：一个形式相同、已经解好的例子。要你写的：四个函数，用 `NotImplementedError` 标出。可以使用的：NumPy。
 # 每个任务都有看得见的检查，也有看不见的检查；两者每次都用新的随机数。预计用时：两个半小时。
@@ -419,9 +423,10 @@ for n, call in ((0, "after another step was taken"), (1, "of the second step"), 
 #
 # ### Task `lstm` (12 points)
 #
-# Write both functions; call your functions of one step. dout has three parts, (dhs, dh_last, dc_last), for the
-# three outputs, and each may be None for zero. Letters behind the end of a word may be anything: nothing may
-# depend on them.
+# Write both functions. You may call your functions of one step or write the lines anew; only what comes out counts.
+# If you call them, make sure first that they are right: their mistakes would count here as well. dout has three
+# parts, (dhs, dh_last, dc_last), for the three outputs, and each may be None for zero. Letters behind the end of a
+# word may be anything: nothing may depend on them.
 
 # %% [markdown] lang="zh"
 # ## 3. 整个单词
@@ -436,7 +441,8 @@ for n, call in ((0, "after another step was taken"), (1, "of the second step"), 
 #
 # ### 任务 `lstm`（12 分）
 #
-# 写出两个函数；调用你写好的一步。dout 有三部分 (dhs, dh_last, dc_last)，对应三个输出，每一部分都可以是 None，表示零。
+# 写出两个函数。可以调用你写的一步，也可以重新写；只看结果。如果调用它，请先确认它是对的：它的错误在这里也会扣分。
+# dout 有三部分 (dhs, dh_last, dc_last)，对应三个输出，每一部分都可以是 None，表示零。
 # 单词结束之后的字母可以是任何东西：什么都不许依赖它们。
 
 
@@ -552,7 +558,7 @@ names = "hs h_last c_last"
 for mine, theirs, name in zip(parts(out, names, "lstm_forward"), expected, names.split()):
     same(mine, theirs, f"{name} with a mask")
 
-# %% tags=["hidden"] task="lstm" check="gradients through time" points=2
+# %% tags=["hidden"] task="lstm" check="gradients of x and the first states through time" points=1
 from minis2s import functional
 from minis2s.classroom.checks import fresh, parts, same
 
@@ -565,8 +571,24 @@ expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
 _, cache = lstm_forward(*given)
 names = "dx dh0 dc0 dWx dWh db"
 grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
-for mine, theirs, name in zip(grads, expected, names.split()):
-    same(mine, theirs, name)
+for n in (0, 1, 2):
+    same(grads[n], expected[n], names.split()[n])
+
+# %% tags=["hidden"] task="lstm" check="gradients of the weights through time" points=1
+from minis2s import functional
+from minis2s.classroom.checks import fresh, parts, same
+
+rng = fresh()
+T, B, D, H = (int(n) for n in rng.integers(3, 7, 4))
+shapes = (T, B, D), (B, H), (B, H), (D, 4 * H), (H, 4 * H), (4 * H,)
+given = [rng.standard_normal(shape) for shape in shapes]
+dout = tuple(rng.standard_normal(shape) for shape in ((T, B, H), (B, H), (B, H)))
+expected = functional.lstm.backward(dout, functional.lstm.forward(*given)[1])
+_, cache = lstm_forward(*given)
+names = "dx dh0 dc0 dWx dWh db"
+grads = parts(lstm_backward(dout, cache), names, "lstm_backward")
+for n in (3, 4, 5):
+    same(grads[n], expected[n], names.split()[n])
 
 # %% tags=["hidden"] task="lstm" check="gradients with a mask" points=2
 import numpy as np

@@ -24,7 +24,7 @@
 #
 # You need lesson 07 (attention) and the backward passes of assignments 1 and 2. About two hours.
 
-# %% [markdown] lang="zh" minutes=120
+# %% [markdown] lang="zh"
 # # 作业 6：注意力，书页上的手指
 #
 # 孩子朗读时，会用手指点着字母。读 `knight` 时，手指跳过 k，发第一个音时停在 n 上，再越过 `igh`，最后落在 t 上。带注意力的
@@ -249,12 +249,14 @@ same(dot_scores_backward(dscores, cache)[1], expected[1], "dkeys")
 # ## Task 2: `general_scores` (5 points)
 #
 # Dot scores assume that number j of the query means the same as number j of the key. W is a translation
-# between the two, and they may differ in size. Your functions of task 1 may do most of the work.
+# between the two, and they may differ in size. Your functions of task 1 may do most of the work, if they are right:
+# their mistakes would count here as well.
 
 # %% [markdown] lang="zh"
 # ## 任务 2：`general_scores`（5 分）
 #
-# 点积分数假定查询的第 j 个数与键的第 j 个数含义相同。W 在两者之间翻译，大小也可以不同。大部分工作可以交给任务 1 的函数。
+# 点积分数假定查询的第 j 个数与键的第 j 个数含义相同。W 在两者之间翻译，大小也可以不同。大部分工作可以交给任务 1 的函数，只要它们是对的：
+# 它们的错误在这里也会扣分。
 
 
 # %% tags=["answer"] task="general_scores" kind="general_scores"
@@ -712,11 +714,16 @@ same(weighted_sum_backward(dcontext, cache)[1], expected[1], "dvalues")
 #
 # Put general scores, softmax and sum in a row. The memory serves twice, as keys and as values. What does
 # this mean for its gradient?
+#
+# You may call your functions of tasks 2, 4 and 5 or write the lines anew; only what comes out counts. If you call
+# them, make sure first that they are right: their mistakes would count here as well.
 
 # %% [markdown] lang="zh"
 # ## 任务 6：`attention`（7 分）
 #
 # 把 general 分数、softmax 和加权和依次连起来。记忆用了两次，既当键又当值。这对它的梯度意味着什么？
+#
+# 可以调用任务 2、4、5 里你写的函数，也可以重新写；只看结果。如果调用它们，请先确认它们是对的：它们的错误在这里也会扣分。
 
 
 # %% tags=["answer"] task="attention" kind="attention"
@@ -853,7 +860,8 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of th
 # %% [markdown] lang="en" tags=["written"] task="attention_written" points=4
 # ## Question: `attention_written` (4 points)
 #
-# Look at your line for the scores' gradient, $de_s = w_s (dw_s - \sum_r w_r \, dw_r)$.
+# Look at your line in `masked_softmax_backward` that makes the gradient $de_s$ of a score from the weights $w$ and
+# their gradient $dw$.
 #
 # 1. What is the sum of $de_s$ over s, and what does that say about the scores? (1 point)
 # 2. In one sentence: when is the score of a position pushed up by gradient descent? (1 point)
@@ -864,7 +872,7 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of th
 # %% [markdown] lang="zh" tags=["written"] task="attention_written" points=4
 # ## 问答题：`attention_written`（4 分）
 #
-# 看你写的分数的梯度那一行：$de_s = w_s (dw_s - \sum_r w_r \, dw_r)$。
+# 看你在 `masked_softmax_backward` 里写的那一行：它由权重 $w$ 和权重的梯度 $dw$ 得出分数的梯度 $de_s$。
 #
 # 1. $de_s$ 对 s 求和等于多少？这对分数说明了什么？（1 分）
 # 2. 用一句话说明：梯度下降在什么情况下会把一个位置的分数推高？（1 分）
@@ -872,8 +880,9 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of th
 #    $\sqrt{A}$；较小的初始权重？各给一个理由。（2 分）
 
 # %% [markdown] lang="en" tags=["model-answer"] task="attention_written"
-# 1. Zero: $\sum_s w_s dw_s - \sum_s w_s \cdot \sum_r w_r dw_r = 0$, as the weights sum to one. Scores compete:
-#    what one wins the others lose, and a common shift of all scores changes nothing. (1)
+# 1. The line is $de_s = w_s (dw_s - \sum_r w_r \, dw_r)$. Its sum is zero, as the weights sum to one:
+#    $\sum_s w_s dw_s - \sum_s w_s \cdot \sum_r w_r dw_r = 0$. Scores compete: what one wins the others lose, and a
+#    common shift of all scores changes nothing. (1)
 # 2. When $dw_s$ lies below the weighted mean of all dw, that is when more of its value would lower the loss by
 #    more than what the present mean does. Descent moves against the gradient: $de_s < 0$ raises the score. (1)
 # 3. The factor $w_s$ stands in front: its gradient is about $10^{-6}$ of that of a position that is looked
@@ -884,8 +893,8 @@ same(attention_backward(dcontext, cache)[1], as_values + as_keys, "dmemory of th
 #    of it.
 
 # %% [markdown] lang="zh" tags=["model-answer"] task="attention_written"
-# 1. 等于零：$\sum_s w_s dw_s - \sum_s w_s \cdot \sum_r w_r dw_r = 0$，因为权重之和为一。分数之间相互竞争：一个赢得的正是其他失去的；
-#    所有分数同加一个常数，什么也不变。（1）
+# 1. 那一行是 $de_s = w_s (dw_s - \sum_r w_r \, dw_r)$。和等于零：$\sum_s w_s dw_s - \sum_s w_s \cdot \sum_r w_r dw_r = 0$，
+#    因为权重之和为一。分数之间相互竞争：一个赢得的正是其他失去的；所有分数同加一个常数，什么也不变。（1）
 # 2. 当 $dw_s$ 低于全部 dw 的加权平均时，也就是多取一点这个值会比目前的平均更能降低损失。下降法逆着梯度走：$de_s < 0$ 时分数升高。（1）
 # 3. 前面有因子 $w_s$：它的梯度只有正被注视的位置的大约 $10^{-6}$。（½）更大的学习率帮助不大：大的权重会多动一百万倍，开始乱跳。（½）
 #    除以 $\sqrt{A}$ 有帮助：它让开始时分数的标准差接近一，没有哪个权重会极小。（½）较小的初始权重也有帮助，道理相同：分数接近零，

@@ -235,7 +235,7 @@ def attention_backward(dcontext, cache):
 #
 # ### Task `shift_targets` (4 points)
 #
-# A column of `words` may hold anything below its length. A length may be 0.
+# Behind the end of a word, its column of `words` may hold anything. A length may be 0.
 
 # %% [markdown] lang="zh"
 # ## 3. 单词的开头和结尾
@@ -253,7 +253,7 @@ def attention_backward(dcontext, cache):
 #
 # ### 任务 `shift_targets`（4 分）
 #
-# `words` 的一列在其长度以下可以是任何数。长度可以是 0。
+# 单词结束之后，`words` 的那一列里可以是任何数。长度可以是 0。
 
 
 # %% tags=["answer"] task="shift_targets"
@@ -296,7 +296,7 @@ from minis2s.classroom.checks import fresh, parts, same
 rng = fresh()
 L, B = int(rng.integers(3, 7)), int(rng.integers(4, 7))
 lengths = rng.permutation(np.concatenate([[0, 1, L], rng.integers(0, L + 1, B - 3)]))
-words = rng.integers(3, 50, (L, B))  # below the lengths as well
+words = rng.integers(3, 50, (L, B))  # behind the ends as well
 expected = np.zeros((L + 1, B), dtype=int)
 expected[0] = 1
 for b, length in enumerate(lengths):
@@ -623,19 +623,23 @@ grads = encoder_backward((dmemory, dh0), cache)
 for name in ("enc_Wx", "enc_Wh", "enc_bx", "enc_bh"):
     same(grads[name], gradients(model)[name], name)
 
-# %% tags=["hidden"] task="encoder" check="gradient of the embedding" points=1
-from minis2s.classroom.checks import fresh, same
-from minis2s.classroom.references import gradients, small_batch, small_model
+# %% tags=["hidden"] task="encoder" check="gradient of the embedding of a large model" points=1
+# as in training: another batch comes between; and no forward pass for each weight
+from minis2s.classroom.checks import fresh, quick, same, together
+from minis2s.classroom.references import gradients, large_model, small_batch
 
 rng = fresh()
-model, params = small_model(rng)
+model, params = large_model(rng)
 _, given = small_batch(rng, model)
+_, other = small_batch(rng, model)
 (memory, last), of_encoder = model.encoder.forward(given.src, given.src_mask)
 cells, of_bridge = model.bridge.forward(last)
 dmemory, dh0 = rng.standard_normal(memory.shape), rng.standard_normal(cells[0][0].shape)
 model.encoder.backward((dmemory, model.bridge.backward([(dh0,)], of_bridge)), of_encoder)
-_, cache = encoder_forward(params, given.src, given.src_mask)
-same(encoder_backward((dmemory, dh0), cache)["source_E"], gradients(model)["source_E"], "source_E")
+forward, backward = together(encoder_forward, encoder_backward)
+_, cache = quick(forward, params, given.src, given.src_mask)
+forward(params, other.src, other.src_mask)
+same(quick(backward, (dmemory, dh0), cache)["source_E"], gradients(model)["source_E"], "source_E")
 
 # %% [markdown] lang="en"
 # ## 6. The decoder
@@ -817,20 +821,23 @@ _, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
 mine = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")
 same(mine[0], dmemory, "dmemory")
 
-# %% tags=["hidden"] task="decoder" check="gradient of the first state" points=1
-from minis2s.classroom.checks import fresh, parts, same
-from minis2s.classroom.references import small_batch, small_model
+# %% tags=["hidden"] task="decoder" check="gradient of the first state of a large model" points=1
+# as in training: another batch comes between; and no forward pass for each weight
+from minis2s.classroom.checks import fresh, parts, quick, same, together
+from minis2s.classroom.references import large_model, small_batch
 
 rng = fresh()
-model, params = small_model(rng)
+model, params = large_model(rng)
 batch, _ = small_batch(rng, model)
 H = params["out_W"].shape[0]
 memory, h0 = rng.standard_normal((*batch.src.shape, H)), rng.standard_normal((batch.src.shape[1], H))
 logits, theirs = model.decoder.forward(memory, batch.src_mask, [(h0,)], batch.tgt_in)
 dlogits = rng.standard_normal(logits.shape)
 _, dcells = model.decoder.backward(dlogits, theirs)
-_, cache = decoder_forward(params, memory, h0, batch.src_mask, batch.tgt_in)
-mine = parts(decoder_backward(dlogits, cache), "dmemory dh0 grads", "decoder_backward")
+forward, backward = together(decoder_forward, decoder_backward)
+_, cache = quick(forward, params, memory, h0, batch.src_mask, batch.tgt_in)
+forward(params, memory / 2, h0 / 2, batch.src_mask, batch.tgt_in[::-1].copy())
+mine = parts(quick(backward, dlogits, cache), "dmemory dh0 grads", "decoder_backward")
 same(mine[1], dcells[0][0], "dh0")
 
 # %% [markdown] lang="en"
@@ -1009,7 +1016,8 @@ for step in range(4):
 # ## 9. The step
 #
 # Now in one piece: shift the targets, encode, decode, loss; back through all of it; clip; Adam. The loss that you
-# return is that of the weights *before* the step, and the norm is the one before clipping.
+# return is that of the weights *before* the step, and the norm is the one before clipping. Here all your functions
+# come together. Make sure first that they are right: their mistakes count here as well.
 #
 # ### Task `training_step` (5 points)
 
@@ -1017,6 +1025,7 @@ for step in range(4):
 # ## 9. 完整的一步
 #
 # 现在连成一个整体：目标移位、编码、解码、损失；再穿过这一切传回来；裁剪；Adam。返回的损失是更新**之前**的权重的损失，返回的范数是裁剪之前的范数。
+# 你写的所有函数都在这里用到，请先确认它们是对的：它们的错误在这里也会扣分。
 #
 # ### 任务 `training_step`（5 分）
 
@@ -1054,7 +1063,7 @@ for _ in range(5):
     out = training_step(params, state, *given, 0.05, 5.0)
     loss, _, params, state = parts(out, "loss norm params state", "training_step")
     losses.append(float(loss))
-if losses[-1] > 0.95 * losses[0]:
+if not losses[-1] <= 0.95 * losses[0]:  # nan is no less
     raise Wrong("after 4 steps on the same words the loss should have fallen")
 
 # %% tags=["hidden"] task="training_step" check="loss" points=1
@@ -1107,7 +1116,7 @@ for name, p in weights(model).items():
 # what the model learns or does not learn, and with which cheap test you would have found it.
 #
 # 1. The mask of the targets is left out of the loss: PAD counts as a token. (1 point)
-# 2. `dhs = dhs + dquery` in the decoder is left out. (1 point)
+# 2. In backward of the decoder, what reaches hs through the scores of attention is left out. (1 point)
 # 3. The mask ends one step too early: the step at which EOS should be written is not real. (1 point)
 #
 # And: somebody clips each of the 16 arrays by itself to the norm 1. What is lost? (1 point)
@@ -1118,7 +1127,7 @@ for name, p in weights(model).items():
 # 三个人各犯了一个错误。三种情况下损失都在下降，也没有抛出任何错误。请分别说明模型学到了什么、没学到什么，以及用什么简单的测试就能发现。
 #
 # 1. 损失里漏掉了目标的掩码：PAD 也算词元。（1 分）
-# 2. 解码器里漏掉了 `dhs = dhs + dquery`。（1 分）
+# 2. 解码器的反向里，漏掉了经过注意力分数到达 hs 的那部分梯度。（1 分）
 # 3. 掩码早结束了一步：该写 EOS 的那一步不算真实。（1 分）
 #
 # 另外：有人把 16 个数组各自裁剪到范数 1。损失了什么？（1 分）

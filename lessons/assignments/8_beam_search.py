@@ -450,6 +450,9 @@ same(found[2], np.array([total for total, _, _ in every]), "totals")
 #
 # ### Task `beam_search` (13 points)
 #
+# You may call `best_continuations` or write the lines anew; only what comes out counts. If you call it, make sure
+# first that it is right: its mistakes would count here as well.
+#
 # In each state at least one token is possible. The test is the same that you can make: a beam of 1 is `greedy`, and a
 # very wide one finds what `every_text` finds.
 
@@ -469,6 +472,8 @@ same(found[2], np.array([total for total, _, _ in every]), "totals")
 # 只有完成的不足 `nbest` 段时，后面才接被截断的，也按得分排列；它们的长度里没有 EOS。注意，**每一步**比较的是对数概率：同一步的文本一样长。
 #
 # ### 任务 `beam_search`（13 分）
+#
+# 可以调用 `best_continuations`，也可以重新写；只看结果。如果调用它，请先确认它是对的：它的错误在这里也会扣分。
 #
 # 每个状态至少有一个可能的词元。检查的办法你自己也能用：宽度为 1 的束就是 `greedy`；很宽的束能找到 `every_text` 找到的一切。
 

@@ -4,25 +4,30 @@ A submission that breaks its process is reported like any other. Results are wri
 each comes in, so that a run that was killed goes on where it stopped.
 """
 
+import os
 import signal
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from minis2s.classroom.box import available_layers
 from minis2s.classroom.box.inside.linux import prctl
+from minis2s.classroom.feedback import REVIEW
 from minis2s.classroom.grade import SECONDS, Rules, grade, record, refused
+from minis2s.classroom.handed_in import clean
 from minis2s.classroom.intake import Submission, find
 from minis2s.classroom.results import all_results, earlier, grades, is_done, make_folders, save, with_history
 from minis2s.classroom.source import Assignment, read_assignment
 from minis2s.errors import UserError
-from minis2s.files import write_text
+from minis2s.files import read_json, write_text
 from minis2s.forked import run_forked
 
 PR_SET_PDEATHSIG = 1
+TRIES = 20  # for the folder, a tenth of a second each: a run that was just killed needs a moment to end
 Progress = Callable[[int, int, dict], None]  # (done, of how many, the result that came in last)
 
 
@@ -52,7 +57,7 @@ def grade_class(
     has been graded. seconds: for one call of a student's function.
 
     Raises UserError when there is nothing to grade, the assignment cannot be read, `out` holds the results of
-    another assignment or cannot be written, or the layers are too few.
+    another assignment, cannot be written or is in use by another run, or the layers are too few.
     """
     rules = Rules(available_layers(), official, hint, seconds)
     if official and not rules.layers.official:
@@ -65,25 +70,41 @@ def grade_class(
     found = find(submissions)
     sources = Sources(Path(assignment), [s.student for s in found])
     make_folders(out)
-    refuse_another_assignment(out, sources.name)
+    with alone(out) as lock:
+        refuse_another_assignment(out, sources.name)
+        return grade_into(out, found, sources, rules, jobs, again, progress, lock)
+
+
+def grade_into(
+    out: Path,
+    found: list[Submission],
+    sources: "Sources",
+    rules: Rules,
+    jobs: int,
+    again: bool,
+    progress: Progress | None,
+    lock: int,
+) -> Graded:
+    """Grade what is not done yet, and write each result as it comes in. lock: what `alone` gave."""
     before = {s.key: earlier(out, s.key) for s in found}
     results: dict[str, dict] = {}
     waiting: list[tuple[Submission, Assignment]] = []
+    kept = 0
     for submission in found:
         own = sources.of(submission)
         wanted = named(record(submission, own or sources.any, rules), sources)
         if not again and is_done(before[submission.key], wanted):
             results[submission.key] = before[submission.key]
+            kept += 1
         elif own is None:
-            reason = f"there is no assignment for {submission.student} in {assignment}"
+            reason = f"there is no assignment for {submission.student} in {sources.path}"
             results[submission.key] = named(refused(submission, sources.any, rules, reason), sources)
             save(out, with_history(results[submission.key], before[submission.key]), "", sources.any.title)
         else:
             waiting.append((submission, own))
-    kept = len(results)
-    if progress and kept:
-        progress(kept, len(found), {})
-    for submission, own, result, source in graded(waiting, rules, jobs):
+    if progress and results:
+        progress(len(results), len(found), {})
+    for submission, own, result, source in graded(waiting, rules, jobs, lock):
         result = with_history(named(result, sources), before[submission.key])
         save(out, result, source, own.title)
         results[submission.key] = result
@@ -94,11 +115,12 @@ def grade_class(
 
 
 def graded(
-    waiting: list[tuple[Submission, Assignment]], rules: Rules, jobs: int
+    waiting: list[tuple[Submission, Assignment]], rules: Rules, jobs: int, lock: int
 ) -> Iterator[tuple[Submission, Assignment, dict, str]]:
     """(submission, assignment, record, program), as they come in."""
 
     def job(submission: Submission, assignment: Assignment) -> dict:
+        os.close(lock)  # who outlives a run that was killed must not keep the next one out
         with suppress(OSError):  # elsewhere than on Linux it ends a little later
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a run that is killed leaves nobody at work
         result, source = grade(submission, assignment, rules)
@@ -109,8 +131,9 @@ def graded(
     for n, ended in run_forked(work, jobs, limits):
         submission, assignment = waiting[n]
         if ended.answer is None:
-            reason = f"grading it was stopped, {ended.trouble}: look at it yourself"
-            yield submission, assignment, refused(submission, assignment, rules, reason), ""
+            result = refused(submission, assignment, rules, "grading it was stopped: your teacher looks at it")
+            note = f"{REVIEW}grading it was stopped, {clean(ended.trouble)}; the next run tries again"
+            yield submission, assignment, result | {"stopped": True, "notes": [*result["notes"], note]}, ""
         else:
             yield submission, assignment, ended.answer["result"], ended.answer["source"]
 
@@ -127,6 +150,7 @@ class Sources:
     """The source of an assignment, or of one for each student. Raises UserError for one that cannot be read."""
 
     def __init__(self, path: Path, students: list[str]):
+        self.path = path
         self.by_student: dict[str, Assignment] = {}
         if not path.is_dir():
             self.one = self.any = read_assignment(path)
@@ -166,8 +190,42 @@ def refuse_a_folder_in_the_other(submissions: Path, out: Path) -> None:
 
 
 def refuse_another_assignment(out: Path, name: str) -> None:
-    for result in all_results(out):
-        if result.get("assignment") != name:
-            raise UserError(
-                f"{out} holds results of {result.get('assignment')}, not of {name}: choose another folder with --out"
-            )
+    """Raises UserError where `out` holds results of another one."""
+    for path in sorted((out / "results").glob("*.json")):
+        try:
+            result = read_json(path)
+        except UserError:
+            continue  # a damaged one is graded again, or told of when the table is made
+        other = result.get("assignment", name) if isinstance(result, dict) else name
+        if other != name:
+            raise UserError(f"{out} holds results of {other}, not of {name}: choose another folder with --out")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[int]:
+    """One run at a time in a folder, as two would mix their results; gives what is to be closed in a forked process.
+
+    Raises UserError while another one is there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows, of which run_forked says that it cannot be graded there
+        yield -1
+        return
+    lock = os.open(out, os.O_RDONLY)
+    try:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not tries_left:
+                    raise UserError(
+                        f"another run is grading into {out}: wait until it has ended, or choose another folder with --out"
+                    ) from None
+                time.sleep(0.1)
+            except OSError:  # a file system without locks
+                break
+        yield lock
+    finally:
+        os.close(lock)

@@ -22,6 +22,7 @@ from minis2s.classroom.bughunt_text import Sheet, source
 from minis2s.classroom.build import Made, publish
 from minis2s.classroom.cells import LANGUAGES
 from minis2s.classroom.exports.student import student_files
+from minis2s.classroom.results import guarded
 from minis2s.classroom.source import read_assignment
 from minis2s.errors import UserError
 from minis2s.files import read_text
@@ -147,7 +148,7 @@ def answers(students: list[Student], sheets: list[Sheet]) -> bytes:
     for student, sheet in zip(students, sheets, strict=True):
         says = sheet.choices[sheet.choice - 1][0]
         row = [student.name, student.key, sheet.bug, " or ".join(map(str, sheet.lines)), sheet.choice, says]
-        writer.writerow([f"'{cell}" if str(cell)[:1] in "=+-@\t\r" else cell for cell in row])  # no formulas
+        writer.writerow([guarded(cell) for cell in row])
     return table.getvalue().encode("utf-8-sig")
 
 

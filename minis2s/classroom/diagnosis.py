@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minis2s.classroom.box import Box, Boxed, Raised, TimedOut
-from minis2s.classroom.results import REVIEW
+from minis2s.classroom.feedback import REVIEW
 from minis2s.classroom.source import Task
 from minis2s.errors import UserError
 from minis2s.gradcheck import Block, Report, gradcheck

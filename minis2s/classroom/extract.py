@@ -21,7 +21,9 @@ from minis2s.classroom.source import Assignment
 from minis2s.errors import UserError
 
 MAGIC = re.compile(r"\s*+(?:[%!?]|[\w, ]++=\s*[%!]|[\w.]++\?\??\s*$)")
-MOST_NOTES = 30
+MOST_NOTES, LONGEST_NOTE = 30, 500
+MOST_STATEMENTS = 20_000
+LONGEST_ANSWER = 20_000  # characters of an answer to a written question that are kept
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3")
 EMPTY_ANSWERS = {words["answer"] for words in WORDS.values()}
 
@@ -63,6 +65,8 @@ def extract(submission: Submission, assignment: Assignment) -> Source:
             source = Source(file=name, refused=str(error))
         except (RecursionError, MemoryError):
             source = Source(file=name, refused=f"{name} is nested too deeply to be read")
+        except Exception as error:  # noqa: BLE001 -- a stranger's file; the others are looked at all the same
+            source = Source(file=name, refused=f"{name} cannot be read ({type(error).__name__}): look at it yourself")
         tried.append(source)
     hint = assignment.name.lower()
     best = max(tried, key=lambda s: (not s.refused, s.solved, hint in s.file.lower(), ".ipynb" in s.file.lower()))
@@ -78,6 +82,8 @@ def program(found: Listing, assignment: Assignment, name: str) -> Source:
     functions = [name for task in assignment.tasks for name in task.functions]
     written = written_answers(found, assignment)
     tree, notes = python_of(found, name)
+    if len(tree.body) > MOST_STATEMENTS:
+        raise UserError(f"{name} holds {len(tree.body):,} statements, at most {MOST_STATEMENTS:,} are read")
     holes = mere_holes(tree, functions, found, notes)
     kept = needed([node for node in tree.body if node not in holes], functions)
     dropped = [node for node in tree.body if node not in kept]
@@ -89,7 +95,7 @@ def program(found: Listing, assignment: Assignment, name: str) -> Source:
     text = without(found.text(), tree, [*dropped, *ours])
     notes += [f"review: {found.place(line)} {says}" for line, says in review(kept)]
     solved = {n for node in kept if not is_hole(node) for n in binds(node)} & set(functions)
-    notes = [*found.notes, *notes]
+    notes = [note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ..." for note in [*found.notes, *notes]]
     if len(notes) > MOST_NOTES:
         notes[MOST_NOTES:] = [f"and {len(notes) - MOST_NOTES} notes more"]
     return Source(text, name, notes, written, "", len(solved), found)
@@ -204,8 +210,13 @@ def written_answers(found: Listing, assignment: Assignment) -> dict[str, str]:
         ]
         after = [b for (_, a), (_, b) in pairwise(texts) if squeezed(a) in asked and squeezed(b) not in asked]
         given = [text for text in own or after if text not in EMPTY_ANSWERS]
-        answers[question.task] = "\n\n".join(dict.fromkeys(given))
+        answers[question.task] = shortened("\n\n".join(dict.fromkeys(given)))
     return answers
+
+
+def shortened(answer: str) -> str:
+    left = len(answer) - LONGEST_ANSWER
+    return answer if left <= 0 else f"{answer[:LONGEST_ANSWER]}\n\n[... {left:,} characters more in the file]"
 
 
 def prose(found: Listing, part: Part) -> str:

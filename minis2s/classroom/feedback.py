@@ -4,9 +4,13 @@ No script, no network, and nothing that the student wrote but names, answers and
 text. The looks are those of the gradient checker's report, in light and dark.
 """
 
+from collections.abc import Iterable
+
 from minis2s.gradcheck.heatmap import plain
 from minis2s.gradcheck.html_style import PAGE_STYLE, STYLE
 
+GRADED = "graded"
+REVIEW = "review: "  # begins a note that is for the teacher alone
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 GOOD, BAD, PART = ("good", "\N{CHECK MARK}"), ("bad", "\N{BALLOT X}"), ("unsure", "\N{VULGAR FRACTION ONE HALF}")
 HINTS = (("Where is it?", "在哪里？"), ("What kind of mistake is it?", "是哪一类错误？"), ("Which line is it?", "是哪一行？"))
@@ -22,11 +26,11 @@ RULES = """
 def page_of(result: dict, title: dict[str, str]) -> str:
     """The page for one student's result. title: of the assignment, by language."""
     parts = [headline(result, title)]
-    if result["status"] != "graded":
+    if result["status"] != GRADED:
         parts.append(refusal(result))
     parts += [task_part(task) for task in result["tasks"]]
     parts += [written_part(question) for question in result["written"]]
-    notes = [note for note in result["notes"] if not note.startswith("review: ")]
+    notes = for_students(result["notes"])
     if notes:
         items = "".join(f"<li>{plain(note)}</li>" for note in notes)
         parts.append(f"<h3>{both('What was noticed while it was read', '读取时注意到的事')}</h3><ul>{items}</ul>")
@@ -40,6 +44,11 @@ def page_of(result: dict, title: dict[str, str]) -> str:
         f"<style>{STYLE}\n{PAGE_STYLE}{RULES}</style></head>\n"
         f'<body><main class="gradcheck" lang="en">{"".join(parts)}</main></body></html>\n'
     )
+
+
+def for_students(notes: Iterable[str]) -> list[str]:
+    """The notes without those for the teacher alone."""
+    return [note for note in notes if not note.startswith(REVIEW)]
 
 
 def both(english: str, chinese: str) -> str:

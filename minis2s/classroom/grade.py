@@ -15,9 +15,10 @@ import numpy as np
 from minis2s.classroom.box import Layers
 from minis2s.classroom.diagnosis import SECONDS as DIAGNOSIS
 from minis2s.classroom.extract import Source, extract
+from minis2s.classroom.feedback import GRADED
 from minis2s.classroom.intake import Submission
 from minis2s.classroom.marking import CALLS, marked, total
-from minis2s.classroom.results import GRADED, REFUSED
+from minis2s.classroom.results import REFUSED
 from minis2s.classroom.source import Assignment
 from minis2s.gradcheck.plain import version
 
@@ -74,6 +75,7 @@ def record(submission: Submission, assignment: Assignment, rules: Rules) -> dict
         "layers": rules.layers.names,
         "official": rules.official,
         "hint": rules.hint,
+        "call_seconds": rules.seconds,
         "versions": {"minis2s": version(), "python": platform.python_version(), "numpy": np.__version__},
         "seconds": 0,
         "source_sha256": submission.sha256(),

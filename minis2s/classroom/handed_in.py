@@ -25,6 +25,7 @@ MOST_MEMBERS = 20_000  # of a folder or a zip
 DEEPEST = 8  # folders in folders
 SYSTEM = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "node_modules")  # what computers leave behind
 SORTS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those whose output can be bounded while it is unpacked
 DRIVE = re.compile(r"^[A-Za-z]:")
 BROKEN = (  # what the readers of archives raise for one that is not in order
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
@@ -183,7 +184,11 @@ def trouble_in_zip(member: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(member.external_attr >> 16) if member.create_system == 3 else 0  # 3: made on Unix
     if kind not in (0, stat.S_IFREG):
         return f"is {SORTS.get(kind, 'a device or the like')}, not a file: hand in the file itself"
-    return "has a password: make the zip without one" if member.flag_bits & 1 else ""
+    if member.flag_bits & 1:
+        return "has a password: make the zip without one"
+    if member.compress_type not in METHODS:
+        return "is packed by an unusual method: make the zip anew with the usual one"
+    return ""
 
 
 def name_of(member: zipfile.ZipInfo) -> str:

@@ -154,7 +154,7 @@ def why_nothing(others: list[File]) -> str:
 def file_name(student: str) -> str:
     """The student's name as the name of a file on any system; where that changes it, with a checksum of it."""
     name = unicodedata.normalize("NFC", student)
-    safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" ._")
+    safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" ._-")
     while len(safe.encode()) > 100:
         safe = safe[:-1]
     if safe == name and not RESERVED.match(safe):

@@ -15,12 +15,15 @@ from minis2s.classroom.handed_in import clean
 from minis2s.errors import UserError
 
 MOST_CODE = 1_000_000  # characters of code in all
-LONGEST_LINE = 20_000
+MOST_CELLS, LONGEST_LINE = 3000, 20_000
+MOST_BRACKETS = 500_000  # of a notebook: each is a list or a dictionary in memory
 COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 CELL = re.compile(r"^# (%%|In\[)")  # percent format, and what nbconvert writes
 OPTION = re.compile(r'(\w+)=(?:"([^"]*)"|\["([^"]*)"\])')  # task="x", tags=["y"]
-# letters that hide code from its reader: they turn its direction or have no width
-HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+# letters that hide code from its reader: they turn its direction or cannot be seen, some of them in names
+HIDDEN = re.compile(
+    "[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
 ODD = re.compile(f"{HIDDEN.pattern}|[\ud800-\udfff\0]")
 ENCODINGS = {  # by the names that Python gives them
     "gb2312": "GBK", "gbk": "GBK", "gb18030": "GBK", "big5": "Big5", "cp1252": "Latin-1", "iso8859-1": "Latin-1",
@@ -69,13 +72,18 @@ def listing(data: bytes, name: str) -> Listing:
     if start.startswith(("<!doctype", "<html")):
         raise UserError(f"{name} is a web page, not a notebook: download the notebook itself")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    found = notebook(text) if start.startswith("{") or ".ipynb" in name.lower() else None
+    as_json = start.startswith("{") or ".ipynb" in name.lower()
+    if as_json and text.count("{") + text.count("[") > MOST_BRACKETS:
+        raise UserError(f"{name} is made of too many parts: clear the outputs of the notebook and hand it in again")
+    found = notebook(text) if as_json else None
     if found is None and ".ipynb" in name.lower() and (len(text) > MOST_CODE or parsed(text)[0] is None):
         raise UserError(f"{name} is no notebook: it is not valid JSON; save it again in Jupyter")
     if (found is None) == (".ipynb" in name.lower()):
         notes.append(f"{name} is a {'notebook' if found else 'Python file'}, whatever its name says")
     found = found or percent(text)
     found.notes[:0] = notes
+    if len(found.parts) > MOST_CELLS:
+        raise UserError(f"{name} holds {len(found.parts):,} cells, at most {MOST_CELLS:,} are read")
     refuse_unreadable_code(found, name)
     return found
 
@@ -166,7 +174,8 @@ def notebook(text: str) -> Listing | None:
         result.lines.append(f"# cell {number}")
         lines = source.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff").split("\n")
         start = len(result.lines)
-        tags = [tag for tag in about.get("tags") or () if isinstance(tag, str)]
+        tags = about.get("tags")
+        tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
         result.parts.append(
             Part(start, start + len(lines), code, f"cell {number}", str(about.get("task", "")), *tags[:1])
         )

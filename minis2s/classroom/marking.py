@@ -6,16 +6,17 @@ what it does on a large input tells (pace.py). Of what is wrong then, the checke
 
 import time
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from weakref import WeakKeyDictionary
 
-from minis2s.classroom.box import Box, Boxed, Died, Layers, Missing, Nonsense, Raised, Remote, TimedOut
+from minis2s.classroom.box import Box, Boxed, Cache, Died, Layers, Missing, Nonsense, Raised, Remote, TimedOut
 from minis2s.classroom.checks import TOO_SLOW, Outcome, new_seed, run_check
 from minis2s.classroom.checks import TooSlow as Slow
 from minis2s.classroom.diagnosis import SECONDS, diagnosis
 from minis2s.classroom.extract import Source
-from minis2s.classroom.pace import fault, suits
+from minis2s.classroom.pace import Answer, fault, right_gradients, teachers
 from minis2s.classroom.results import RIGHT
 from minis2s.classroom.source import Assignment, Task, solution
-from minis2s.errors import UserError
 from minis2s.gradcheck.problem import Misbehaved
 
 SHORT = 1.0  # seconds for a call, once one has taken longer than its time
@@ -34,10 +35,10 @@ class Steady:
     should not wait long.
     """
 
-    def __init__(self, remote: Remote, source: Source):
-        self.remote, self.source = remote, source
+    def __init__(self, remote: Remote, source: Source, witness: "Witness"):
+        self.remote, self.source, self.witness = remote, source, witness
         self.__name__ = remote.__name__
-        self.called, self.late = False, 0
+        self.late = 0
         if hasattr(remote, "__signature__"):
             self.__signature__ = remote.__signature__
 
@@ -48,16 +49,18 @@ class Steady:
 
     def pair(self) -> tuple["Steady", "Steady"]:
         """This forward function and its backward, all calls in one process."""
-        self.called = True
         remotes = self.remote.box.pair(self.__name__.removesuffix("_forward"))
-        return tuple(Steady(remote, self.source) for remote in remotes)
+        return tuple(Steady(remote, self.source, self.witness) for remote in remotes)
 
     def __call__(self, *arguments, **named):
-        self.called = True
+        self.witness.called.add(self.__name__)
         if self.late == PATIENCE:
             raise TimedOut(f"{self.__name__} is not called again: it ran out of its time {PATIENCE} times")
         try:
-            return self.remote(*arguments, **named)
+            value = self.remote(*arguments, **named)
+            if not named:
+                self.witness.saw(self.__name__, arguments, value)
+            return value
         except TimedOut:
             self.late += 1
             self.remote.box.seconds = min(self.remote.box.seconds, SHORT)
@@ -65,6 +68,22 @@ class Steady:
         except Raised as error:
             at = f" at {self.source.place(error.line)}" if error.line else ""
             raise Raised(f"{self.__name__} raised {error.kind}{at}", error.kind, error.line) from None
+
+
+class Witness:
+    """Notes which functions of a student a check calls, and what the backward functions answer, by their names."""
+
+    def __init__(self):
+        self.called: set[str] = set()
+        self.given: WeakKeyDictionary[Cache, tuple] = WeakKeyDictionary()
+        self.answers: dict[str, list[Answer]] = {}
+
+    def saw(self, name: str, arguments: tuple, value: object) -> None:
+        if name.endswith("_forward"):
+            self.given[value[1]] = deepcopy(arguments)
+        elif len(arguments) == 2 and isinstance(arguments[1], Cache) and arguments[1] in self.given:
+            answer = Answer(self.given[arguments[1]], deepcopy(arguments[0]), value)
+            self.answers.setdefault(name, []).append(answer)
 
 
 def marked(
@@ -76,22 +95,23 @@ def marked(
         Box(source.text, names, layers=layers, seconds=seconds, budget=CALLS * seconds) as box,
         Box(source.text, names, layers=layers, seconds=WALL, budget=PROCESSOR) as large,
     ):
-        functions, unloaded = loaded(box, source, names, notes)
+        witness = Witness()
+        functions, unloaded = loaded(box, source, names, witness, notes)
         program = solution(assignment)
-        tasks = [checked(task, functions, unloaded) for task in assignment.tasks]
-        for task, (result, calls) in zip(assignment.tasks, tasks, strict=True):
+        tasks = [checked(task, functions, witness, unloaded) for task in assignment.tasks]
+        for task, (result, calls, answers) in zip(assignment.tasks, tasks, strict=True):
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
-                result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source), hint, notes)
-            found = without_calculus(large, task, result, calls, source, program)
+                result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source, Witness()), hint, notes)
+            found = without_calculus(large, task, result, calls, answers, source, program)
             if found is not None:
                 withdraw(result, calls, *found)
             result["score"] = total(check["score"] for check in result["checks"])
-    return [result for result, _ in tasks]
+    return [result for result, _, _ in tasks]
 
 
 def loaded(
-    box: Box, source: Source, names: list[str], notes: list[str]
+    box: Box, source: Source, names: list[str], witness: Witness, notes: list[str]
 ) -> tuple[dict[str, Steady], Outcome | None]:
     """(the functions that are there, None), or (nothing, what is to be said of every check)."""
     try:
@@ -99,7 +119,7 @@ def loaded(
         functions = {}
         for name in names:
             try:
-                functions[name] = Steady(box.function(name), source)
+                functions[name] = Steady(box.function(name), source, witness)
             except Missing:
                 continue  # a check that needs it says so
     except Boxed as error:
@@ -108,15 +128,22 @@ def loaded(
     return functions, None
 
 
-def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | None) -> tuple[dict, Calls]:
-    """(what came of a task, what its checks call): every check is run once, with a seed of its own."""
-    checks, calls = [], []
+def checked(
+    task: Task, functions: Mapping[str, Steady], witness: Witness, unloaded: Outcome | None
+) -> tuple[dict, Calls, list[Answer]]:
+    """(what came of a task, what its checks call, what its backward answered in those that gave points).
+
+    Every check is run once, with a seed of its own.
+    """
+    checks, calls, answers = [], [], []
     for check in task.checks:
-        for function in functions.values():
-            function.called = False
+        witness.called.clear()
+        witness.answers.clear()
         seed = new_seed()
         outcome = unloaded or run_check(check, functions, seed)
-        calls.append([name for name, function in functions.items() if function.called])
+        if outcome.right and task.pair is not None:
+            answers += witness.answers.get(task.pair[1], [])
+        calls.append([name for name in functions if name in witness.called])
         checks.append(
             {
                 "check": check.name,
@@ -129,7 +156,7 @@ def checked(task: Task, functions: Mapping[str, Steady], unloaded: Outcome | Non
             }
         )
     points = total(check["points"] for check in checks)
-    return {"task": task.name, "score": 0, "points": points, "checks": checks, "diagnosis": None}, calls
+    return {"task": task.name, "score": 0, "points": points, "checks": checks, "diagnosis": None}, calls, answers
 
 
 def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> None:
@@ -140,40 +167,42 @@ def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> Non
 
 
 def without_calculus(
-    box: Box, task: Task, result: dict, calls: Calls, source: Source, program: str
+    large: Box, task: Task, result: dict, calls: Calls, answers: list[Answer], source: Source, program: str
 ) -> tuple[str, Outcome] | None:
     """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
 
-    program: the teacher's, which says whether the large input of the kind suits the task.
+    large: a box of its own, whose budget limits the processor's time of each process. answers: of checks that gave
+    points. program: the teacher's, which says what is right, and whether the large
+    input of the kind suits the task.
     """
     for check, called in zip(result["checks"], calls, strict=True):
         if check["outcome"] == TOO_SLOW and called:  # the check asked itself
             return called[-1], Outcome(TOO_SLOW, check["reason"])
     right = {name for check, called in zip(result["checks"], calls, strict=True) if check["score"] for name in called}
-    if task.pair is None or not right >= set(task.pair) or not suits(program, task.pair, task.kind):
+    teacher = teachers(program, task.pair, task.kind) if task.pair is not None and right >= set(task.pair) else None
+    if teacher is None:
         return None
-    known = result["diagnosis"]
-    wrong = [block["name"] for block in known["blocks"] if not block["ok"]] if known else []
-    box.left = WALL  # its budget is the processor's time of each process
-    pair = [Steady(remote, source) for remote in box.pair(task.pair[0].removesuffix("_forward"))]
+    held = right_gradients(answers, teacher, task.kind)
+    if not held:
+        return None
+    large.left = WALL
+    witness = Witness()
+    pair = [Steady(remote, source, witness) for remote in large.pair(task.pair[0].removesuffix("_forward"))]
     start = time.monotonic()
     try:
-        says = fault(pair, task.kind, wrong)
-        return (pair[1].__name__, Outcome("wrong", says)) if says else None
-    except UserError:
-        return None  # it takes other arguments than its kind, so the inputs cannot be made
+        says = fault(pair, teacher, task.kind, held)
+        return (task.pair[1], Outcome("wrong", says)) if says else None
     except (Boxed, Misbehaved) as error:
-        last = pair[pair[1].called].__name__
+        last = task.pair[task.pair[1] in witness.called]
         # a process that has used up the processor's time is killed
         if isinstance(error, TimedOut) or (isinstance(error, Died) and time.monotonic() - start > PROCESSOR):
             return last, Outcome(TOO_SLOW, str(Slow(last, PROCESSOR)))
-        if known:  # that it fails is known
-            return None
         outcome, reason = getattr(error, "outcome", "wrong"), getattr(error, "reason", str(error))
         return last, Outcome(outcome, f"for a large input: {reason}")
-    except Exception:  # noqa: BLE001 -- numbers, shapes and types are the student's
-        says = f"{pair[1].__name__} returns something of another form for a large input"
-        return None if known else (pair[1].__name__, Outcome("wrong", says))
+    except Exception as error:  # noqa: BLE001 -- it takes apart what came back
+        last = task.pair[task.pair[1] in witness.called]
+        reason = f"for a large input, what came back is not of the right form ({type(error).__name__})"
+        return last, Outcome("wrong", reason)
 
 
 def worth_a_diagnosis(task: Task, result: dict) -> bool:

@@ -41,10 +41,22 @@ def seq2seq_config(embed: int, hidden: int) -> ModelConfig:
 def small_model(rng: np.random.Generator) -> tuple[Seq2Seq, dict[str, np.ndarray]]:
     """A model of random sizes and weights, in float64, and a copy of its weights by their names."""
     embed, hidden, source, target = rng.permutation(np.arange(3, 9))[:4].tolist()
+    return random_model(rng, embed, hidden, source, target, 1 / 2)
+
+
+def large_model(rng: np.random.Generator) -> tuple[Seq2Seq, dict[str, np.ndarray]]:
+    """A model with 30,000 weights and more on each side: too many for one forward pass for each of them."""
+    return random_model(rng, 72, 68, 80, 76, 1 / 8)
+
+
+def random_model(
+    rng: np.random.Generator, embed: int, hidden: int, source: int, target: int, scale: float
+) -> tuple[Seq2Seq, dict[str, np.ndarray]]:
+    """source, target: words, beside the three special tokens."""
     config = seq2seq_config(embed, hidden)
     model = Seq2Seq(config, source + 3, target + 3, rng=rng, dtype=np.float64)
     for p in model.parameters().values():
-        p.data[...] = rng.standard_normal(p.data.shape) / 2
+        p.data[...] = scale * rng.standard_normal(p.data.shape)
     return model, weights(model)
 
 

@@ -14,8 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from minis2s.classroom.feedback import GRADED
 from minis2s.classroom.report_input import read_results, sources_of
-from minis2s.classroom.results import GRADED, RIGHT, guarded
+from minis2s.classroom.results import RIGHT, guarded
 from minis2s.classroom.similarity import THRESHOLD, Similarity, similarity
 from minis2s.files import write_text
 

@@ -9,6 +9,7 @@ import hashlib
 
 from minis2s.classroom import report_sections as part
 from minis2s.classroom.report import Figures
+from minis2s.classroom.report_alike import alike
 from minis2s.classroom.report_words import Say
 from minis2s.gradcheck.heatmap import plain
 from minis2s.gradcheck.html_style import DARK, LIGHT, LINE, variables
@@ -61,7 +62,7 @@ def page_of(figures: Figures, lang: str = "en", title: str = "") -> str:
         ("checks", part.checks(figures, say)),
         ("wrong", part.what_went_wrong(figures, say)),
         ("hints", part.hints(figures, say)),
-        ("alike", part.alike(figures, say)),
+        ("alike", alike(figures, say)),
         ("time", part.times(figures, say)),
         ("refused", part.refused(figures, say)),
         ("students", part.students(figures, say)),

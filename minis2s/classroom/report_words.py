@@ -30,7 +30,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "The results are of {n} versions of the assignment: grade all again to compare them.",
         "这些结果来自作业的 {n} 个版本：要比较，请全部重新评分。",
     ),
-    "small": ("no one", "无"),
     # -- sections
     "scores": ("Scores", "得分"),
     "checks": ("Checks", "各项检查"),
@@ -183,7 +182,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "raised": ("raised an error", "抛出异常"),
     "not written": ("not written", "未写"),
     "missing": ("missing", "缺少函数"),
-    "timeout": ("too slow", "超时"),
+    "timeout": ("ran out of time", "超时"),
+    "too slow": ("as slow as finite differences", "像差分一样慢"),
     "memory": ("too much memory", "内存过多"),
     "died": ("the program died", "程序崩溃"),
     "nonsense": ("no readable answer", "答复无法读取"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 MOST = 20  # notes on one program
 COMPLEX_WORD = re.compile(r"complex|cdouble|csingle|imag", re.IGNORECASE)
+LONG_WORD = re.compile(r"longdouble|longfloat|float96|float128|Decimal|Fraction")  # differences of them are exact, too
 COMPLEX_TYPE = re.compile(r"[<>=|]?c(8|16|32)")
 REACHING = {
     "getattr", "setattr", "eval", "exec", "compile", "globals", "locals", "vars", "__import__", "import_module",
@@ -49,6 +50,8 @@ def remarks(node: ast.AST) -> Iterator[str]:
     for name in names_in(node):
         if COMPLEX_WORD.search(name):
             yield f"uses complex numbers ({name[:40]})"
+        elif LONG_WORD.search(name):
+            yield f"uses numbers of more digits ({name[:40]})"
         elif name in ODD_MODULES:
             yield f"uses {ODD_MODULES[name]} ({name})"
         elif name in REACHING:
@@ -68,6 +71,8 @@ def in_a_constant(value: object) -> Iterator[str]:
     elif isinstance(value, str) and len(value) <= 60:  # longer ones are documentation
         if COMPLEX_TYPE.fullmatch(value) or (COMPLEX_WORD.search(value) and " " not in value.strip()):
             yield f"uses complex numbers (the text {value.strip()[:40]!r})"
+        elif LONG_WORD.search(value) and " " not in value.strip():
+            yield f"uses numbers of more digits (the text {value.strip()[:40]!r})"
 
 
 def is_fraction(node: ast.AST) -> bool:

@@ -161,18 +161,21 @@ def program(assignment: Assignment, answer) -> str:
 def secrets(assignment: Assignment) -> list[str]:
     """The lines that no student may see, stripped: of solutions, hidden checks and model answers.
 
-    What stands in a line that every student is given is no secret, nor is a line without a letter.
+    What stands in a line that every student is given is no secret, nor is a line without a letter. A line of a solution
+    is one unless the whole of it is a line of given code: a text for students, or a longer line, may not tell it.
     """
-    secret, open_ = set(), set()
+    solutions, others, code, texts = set(), set(), set(), set()
     for cell in assignment.cells:
         lines = [line.strip() for line in cell.source.split("\n")]
         if cell.role in ("hidden", "model-answer"):
-            secret.update(lines)
+            others.update(lines)
         elif cell.role == "answer":
             for begin, end in solution_blocks(cell.source):
-                secret.update(lines[begin : end - 1])
-            open_.update(line.strip() for line in stub(cell).split("\n"))
+                solutions.update(lines[begin : end - 1])
+            code.update(line.strip() for line in stub(cell).split("\n"))
         else:
-            open_.update(lines)
-    given = "\n".join(open_)
-    return sorted(line for line in secret if re.search(r"\w", line) and line not in given)
+            (code if cell.kind == "code" else texts).update(lines)
+    in_code, in_texts = "\n".join(code), "\n".join(texts)
+    found = solutions - code
+    found |= {line for line in others - solutions if line not in in_code and line not in in_texts}
+    return sorted(line for line in found if re.search(r"\w", line))

@@ -1,6 +1,7 @@
 """`minis2s class build`: everything that is handed out of an assignment, and the teacher's copy."""
 
 import argparse
+from pathlib import Path
 
 from minis2s.classroom.build import HINT, build
 from minis2s.classroom.source import assignments
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         for name, path in assignments().items():
             print(f"{name:<26}{path}")
         return 0
-    to = args.to or args.source.rpartition("/")[2].removesuffix(".py")
+    to = args.to or Path(args.source).stem
     built = build(args.source, to, hint=args.hint)
     width = max(len(path) for path, _ in built.files)
     for path, says in built.files:

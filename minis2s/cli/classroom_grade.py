@@ -6,9 +6,9 @@ import sys
 from tqdm import tqdm
 
 from minis2s.classroom.batch import Graded, grade_class
+from minis2s.classroom.feedback import GRADED, REVIEW
 from minis2s.classroom.grade import SECONDS
 from minis2s.classroom.handed_in import clean
-from minis2s.classroom.results import GRADED, REVIEW
 from minis2s.cli.machine import program
 from minis2s.cli.options import count, positive
 from minis2s.cli.words import counted

@@ -645,6 +645,14 @@ def test_that_the_limit_on_processes_does_not_bind_root(bare):
         assert box.function("f")() > 0
 
 
+@pytest.mark.skipif(platform.system() != "Linux", reason="of Linux")
+def test_where_memory_runs_out_on_the_machine_a_box_goes_first(bare):
+    """Its limit is for each process; a check may keep several, and others are graded at the same time."""
+    source = "def f():\n    return int(open('/proc/self/oom_score_adj').read())"
+    with Box(source, ["f"], layers=RLIMITS) as box:
+        assert box.function("f")() == 1000
+
+
 # -- numeric gradients (rule 9)
 
 LINEAR = """

@@ -78,6 +78,11 @@ def test_a_right_answer_in_an_odd_form_is_read(take, answer, form):
         (b"x = " + b"(" * 9000 + b")" * 9000, "too many nested parentheses"),
         (b"x = " + b"-" * 19_000 + b"1", "nested too deeply"),
         (b"\n".join(b" " * n + b"if x:" for n in range(150)), "too many levels of indentation"),
+        (b"x = 0x" + b"f" * 9000 + b"\nprint(x)", "cannot be read (ValueError)"),
+        (b"x = y\n" * 20_001, "20,001 statements, at most 20,000"),
+        (b"# %%\nx = 1\n" * 3001, "3,001 cells, at most 3,000"),
+        ("def linear_\u3164forward(): pass".encode(), "U+3164 cannot be seen"),
+        ("x, x\u034f = 1, 2".encode(), "U+034F cannot be seen"),
     ],
 )
 def test_what_is_no_program_is_refused_with_the_reason(take, data, reason):
@@ -94,6 +99,7 @@ def test_a_notebook_that_is_none_is_refused(take):
     assert "not valid JSON" in take("{", "ann.ipynb").refused
     assert "there is nothing in it" in take('{"cells": []}', "ann.ipynb").refused
     assert "not valid JSON" in take("[" * 100_000, "ann.ipynb").refused
+    assert "too many parts" in take('{"cells": [' + "{}," * 500_000 + "{}]}", "ann.ipynb").refused
 
 
 def test_renamed_files_are_read_as_what_they_are(take, answer, notebook):
@@ -109,7 +115,20 @@ def test_notebooks_without_metadata_of_format_3_and_with_broken_cells_are_read(t
     assert works(source) and "cell 1 is no cell of a notebook" in source.notes[0]
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": answer, "metadata": None}]}]}
     assert works(take(json.dumps(old), "ann.ipynb"))
+    for tags in (5, True, "public", {"a": 1}, [[], None]):
+        cell = {"cell_type": "code", "source": answer, "metadata": {"tags": tags, "task": tags}}
+        assert works(take(json.dumps({"cells": [cell]}), "ann.ipynb"))
     assert "half a surrogate pair" in take(json.dumps({"cells": [{"cell_type": "code", "source": "x = '\ud800'"}]}), "ann.ipynb").refused
+
+
+def test_what_is_told_of_a_program_and_kept_of_an_answer_has_an_end(take, answer):
+    cells = [
+        {"cell_type": "code", "source": answer + "\n\n\ndef linear_backward(a, b): return a" * 300},
+        {"cell_type": "markdown", "source": "<b>" * 10**6, "metadata": {"task": "why"}},
+    ]
+    source = take(json.dumps({"cells": cells}), "ann.ipynb")
+    assert [len(note) for note in source.notes] == [504] and "is defined 301 times" in source.notes[0]
+    assert len(source.written["why"]) < 21_000 and source.written["why"].endswith("characters more in the file]")
 
 
 # -- what is left out ------------------------------------------------------------------------------------------
@@ -249,6 +268,8 @@ def test_a_line_of_the_program_leads_to_the_students_own(take, answer, notebook)
         ("dx = np.fft.fft(dy)", "complex numbers (fft)"),
         ("dx = dy * (-1) ** 0.5", "root of a negative number"),
         ("dx = eval('dy')", "uses eval"),
+        ("dx = dy.astype(np.longdouble)", "numbers of more digits (longdouble)"),
+        ("dx = dy.astype('float128')", "numbers of more digits"),
         ("dx = (linear_forward(W, W)[0] - 1) / 1e-6", "lets linear_backward call linear_forward"),
         ("import ctypes; dx = dy", "imports ctypes"),
         ("dx = dy.__class__", "uses __class__"),

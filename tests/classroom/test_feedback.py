@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import re
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -90,6 +91,8 @@ def test_gradescope_gets_points_and_no_times(record):
 def test_no_cell_of_the_table_is_a_formula(record, name):
     ((cell, *_),) = list(csv.reader(grades([record | {"student": name}]).splitlines()))[1:]
     assert cell == f"'{name.replace(chr(9), ' ')}"
+    for text in (f"a;{name}", f"a; {name}", f'a;"{name}'):  # a table that is read with another separator
+        assert not re.search(r"""a;["\s]*[=+\-@|%＝]""", guarded(text))
     assert guarded(-1.5) == "-1.5" and guarded(None) == "" and guarded("Ann, B.") == "Ann, B."
 
 

@@ -11,9 +11,10 @@ import pytest
 from minis2s.classroom import batch, marking
 from minis2s.classroom.batch import grade_class
 from minis2s.classroom.box import RLIMITS, available_layers
-from minis2s.classroom.checks import Wrong, quick, run_check
+from minis2s.classroom.checks import Raised, TooSlow, Wrong, quick, run_check
 from minis2s.classroom.grade import Rules, grade
 from minis2s.classroom.intake import find
+from minis2s.classroom.results import is_done
 from minis2s.classroom.source import empty
 from minis2s.errors import UserError
 from minis2s.gradcheck import gradcheck
@@ -149,6 +150,59 @@ def test_gradients_exact_to_the_last_digit_without_calculus_get_no_marks(marked,
     assert any(note.startswith("review: ") and "complex" in note for note in result["notes"])
 
 
+DISGUISED = COMPLEX + """
+def disguised(function):
+    function.__signature__ = inspect.Signature([inspect.Parameter("x", inspect.Parameter.{})])
+    return function
+
+
+{} = disguised({})
+"""
+# a public check is failed on purpose, for the sake of what is said of the others
+FAILED = """
+own_forward = linear_forward
+
+
+def linear_forward(x, W, b=None):
+    y, cache = own_forward(x, W, b)
+    return (y[0] if np.shape(x) == (2, 3) else y), cache
+"""
+WATCHED = "if sys._getframe(1).f_locals['request']['watch']:\n        return (np.zeros(3),) * 3"
+
+
+@pytest.mark.parametrize(
+    ("cheat", "outcome"),
+    [
+        (DISGUISED.format("POSITIONAL_ONLY", "linear_forward", "linear_forward"), "too slow"),
+        (DISGUISED.format("KEYWORD_ONLY", "linear_backward", "linear_backward"), "too slow"),
+        (SMALL.format("raise ValueError") + FAILED, "raised"),
+        (COMPLEX.replace("    def slope", f"    {WATCHED}\n    def slope") + FAILED, "wrong"),
+    ],
+    ids=["forward takes less", "backward takes more", "not for large inputs", "wrong gradients for the checker"],
+)
+def test_what_a_program_says_of_itself_keeps_no_marks_for_such_gradients(marked, answer, cheat, outcome):
+    result = marked("import inspect, sys\n" + answer + cheat)
+    assert result["score"] <= 1 and outcomes(result)[1] == outcome
+
+
+BUSY = """
+import time
+own_backward = linear_backward
+
+
+def linear_backward(dy, cache):
+    end = time.process_time() + (1.5 if np.size(dy) > 100 else 0)
+    while time.process_time() < end:
+        pass
+    return own_backward(dy, cache)
+"""
+
+
+def test_what_was_prepared_in_an_earlier_call_counts_as_time_too(marked, answer, monkeypatch):
+    monkeypatch.setattr(marking, "PROCESSOR", 1.0)  # and up to a second more, for the limit is in whole seconds
+    assert outcomes(marked(answer + BUSY)) == ["right", "too slow"]  # each call alone has less than two
+
+
 KEPT = """
 last = {}
 own_forward, own_backward = linear_forward, linear_backward
@@ -186,6 +240,12 @@ def test_a_derivative_by_one_forward_pass_for_each_weight_is_too_slow():
     assert quick(forward, 0.0, seconds=0.05) == "out"
     with pytest.raises(Wrong, match="forward takes more than 0.05 seconds"):
         quick(forward, 0.1, seconds=0.05)
+
+    def stopped():
+        raise Raised("timeout", "no answer within 5 seconds")
+
+    with pytest.raises(TooSlow, match="stopped takes more than"):  # not only a check that failed, but what it is for
+        quick(stopped)
 
 
 # -- a class -------------------------------------------------------------------------------------------------
@@ -264,8 +324,49 @@ def test_a_submission_that_breaks_its_process_stops_no_other(classroom, source, 
 
     monkeypatch.setattr(batch, "grade", breaking)
     found = {r["student"]: r for r in grade_class(classroom, source, tmp_path / "marks").results}
-    assert "grading it was stopped, its process was ended by SIGKILL" in found["ann"]["reason"]
+    assert found["ann"]["reason"] == "grading it was stopped: your teacher looks at it"
+    (note,) = found["ann"]["notes"]
+    assert note.startswith("review: grading it was stopped, its process was ended by SIGKILL")
     assert found["bob"]["status"] == "refused" and found["dan"]["score"] == 4
+    page = (tmp_path / "marks" / "feedback" / "bob.html").read_text(encoding="utf-8")
+    assert "broken" not in page and "RuntimeError" not in page, "what the grader says of itself is for the teacher"
+
+    monkeypatch.undo()
+    again = grade_class(classroom, source, tmp_path / "marks")
+    assert again.kept == 2 and {r["student"]: r["score"] for r in again.results}["ann"] == 4, "it is tried again"
+
+
+@pytest.mark.parametrize("damage", ["{", '{"student": "ann", "assignment": "linear_map", "history": [], "tasks": [1]}'])
+def test_a_damaged_result_is_made_again_and_a_strangers_is_named(classroom, source, tmp_path, damage):
+    out = tmp_path / "marks"
+    for name in ("bob", "cat", "dan"):
+        (classroom / f"{name}.py").unlink()
+    grade_class(classroom, source, out)
+    (out / "results" / "ann.json").write_text(damage, encoding="utf-8")
+    again = grade_class(classroom, source, out)
+    assert again.kept == 0 and read(out)["ann"]["score"] == 4
+    (out / "results" / "eve.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(UserError, match="eve.json is (not valid JSON|no result of `minis2s class grade`)"):
+        grade_class(classroom, source, out)
+
+
+def test_other_settings_are_another_grading():
+    record = dict.fromkeys(("source_sha256", "assignment_sha256", "official", "versions"), "same")
+    record |= {"hint": 2, "call_seconds": 5.0, "layers": ["rlimits", "bubblewrap"]}
+    assert is_done(record, record) and not is_done(record | {"stopped": True}, record)
+    for change in ({"hint": 1}, {"call_seconds": 30.0}, {"layers": ["rlimits"]}):
+        assert not is_done(record, record | change)
+
+
+def test_two_runs_in_one_folder_do_not_mix(classroom, source, tmp_path, monkeypatch):
+    out = tmp_path / "marks"
+    out.mkdir()
+    monkeypatch.setattr(batch, "TRIES", 2)
+    with batch.alone(out):
+        with pytest.raises(UserError, match="another run is grading into"):
+            grade_class(classroom, source, out)
+    with batch.alone(out), batch.alone(tmp_path):
+        pass  # another folder is free, and this one is again
 
 
 def test_each_student_of_a_bug_hunt_is_graded_by_an_own_source(classroom, source, tmp_path):

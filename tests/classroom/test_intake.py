@@ -124,6 +124,14 @@ def test_a_zip_bomb_is_refused_by_what_it_claims_and_by_what_it_holds(tmp_path, 
         read(found["bob"].files[0])
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_of_another_method_is_never_unpacked(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "ann.zip", "w") as archive:  # a million times as large, in one go
+        archive.writestr("x.py", b" " * 10**6, compress_type=method)
+    (submission,) = find(tmp_path)
+    assert "x.py is packed by an unusual method" in submission.refused and submission.sha256()
+
+
 def test_a_huge_file_is_never_read(tmp_path):
     with open(tmp_path / "ann.ipynb", "wb") as file:
         file.truncate(200_000_000)  # takes no room on the disk

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from minis2s.classroom.box import Boxed
+from minis2s.classroom.checks import TOO_SLOW
 from minis2s.classroom.report import figures_of, save_report, table_of
 from minis2s.classroom.report_input import read_results
 from minis2s.classroom.report_page import page_of
-from minis2s.classroom.report_words import MEANINGS_ZH, WORDS
+from minis2s.classroom.report_words import MEANINGS_ZH, WORDS, Say
 from minis2s.cli import main
 from minis2s.errors import UserError
 from minis2s.gradcheck.causes import CAUSES
@@ -364,3 +366,10 @@ def test_nothing_is_fetched_and_the_keyboard_reaches_all(browser, hostile):
     assert {"DIVscroll", "SUMMARY"} <= reached
     page.until("document.querySelector('details').open && document.querySelector('details pre').offsetHeight > 0")
     page.close()
+
+
+def test_every_outcome_of_a_check_has_words_in_both_languages():
+    outcomes = {"wrong", "raised", "not written", TOO_SLOW} | {kind.outcome for kind in Boxed.__subclasses__()}
+    for outcome in outcomes:
+        assert Say("zh").outcome(outcome) != outcome and re.search("[a-z]", Say("en").outcome(outcome)), outcome
+    assert len({Say("zh").outcome(outcome) for outcome in outcomes}) == len(outcomes)

@@ -5,6 +5,7 @@ What the assignments mark right and wrong is in test_assignment_marks.py.
 mutate: not this file (what it tests holds no operation that a bug could be planted into)
 """
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -70,6 +71,13 @@ def test_secrets_are_what_the_student_is_not_given(mini):
     )
     assert 'same(y, x @ W + b, "y")' in found
     assert not {"import numpy as np", '"""Returns (dx, dW, db)."""', "Why is db a sum?"} & set(found)
+
+
+def test_a_solution_stays_a_secret_where_a_text_or_a_longer_line_tells_it(source, tmp_path):
+    telling = tmp_path / "telling.py"
+    text = source.read_text(encoding="utf-8").replace("Why is db a sum?", "Why `dW = x.T @ dy`?")
+    telling.write_text(f"{text}\n# %%\nx = dy = 1.0\nhalf = dW = x.T @ dy / 2\n", encoding="utf-8")
+    assert "dW = x.T @ dy" in secrets(read_assignment(telling))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +202,22 @@ def test_the_text_says_how_many_points_there_are(name):
             assert found == [f"{part.points:g}"], (
                 f"{of}, {lang}: a heading with `{of}` and its {part.points:g} points"
             )
+
+
+@each_assignment
+def test_students_are_told_where_one_mistake_costs_points_twice(name):
+    """Before each task whose solution calls a function of another task."""
+    assignment, said = read_assignment(ALL[name]), {"en": "", "zh": ""}
+    owner = {function: task.name for task in assignment.tasks for function in task.functions}
+    for cell in assignment.cells:
+        if cell.kind == "text" and cell.role == "given":
+            said[cell.lang] += cell.source.replace("\n", " ")
+        elif cell.role == "answer":
+            called = {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+            if {owner[name] for name in called & owner.keys()} - {cell.task}:
+                assert re.search("mistakes (would )?count here as well", said["en"]), cell.task
+                assert "错误在这里也会扣分" in said["zh"], cell.task
+            said = {"en": "", "zh": ""}
 
 
 @each_assignment

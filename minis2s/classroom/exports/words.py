@@ -27,8 +27,8 @@ gradients are wrong. A page with pictures of the differences:
 minis2s gradcheck {name}.py --html report.html
 ```
 
-The checks that you see are for learning. Your marks come from further checks, with other numbers, which your
-teacher runs on what you hand in; what you print, save or change in other files plays no part there.
+Run here, the checks that you see are for learning. Your marks come from your teacher's run of the same checks and of
+further ones, with other numbers; what you print, save or change in other files plays no part there.
 """,
     },
     "zh": {
@@ -56,7 +56,8 @@ teacher runs on what you hand in; what you print, save or change in other files 
 minis2s gradcheck {name}.py --html report.html
 ```
 
-看得见的检查是为了学习。分数来自老师对你提交的文件所运行的其他检查，用的是别的数；你打印、保存的内容，或者在其他文件里的改动，在那里都不起作用。
+在这里运行看得见的检查是为了学习。分数来自老师对你提交的文件的运行：同样这些检查，还有其他检查，用的是别的数；你打印、保存的内容，
+或者在其他文件里的改动，在那里都不起作用。
 """,
     },
 }

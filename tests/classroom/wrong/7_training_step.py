@@ -557,6 +557,33 @@ def encoder_backward(dout, cache):
     return grads
 
 
+# %% encoder: backward takes the cache of the last forward pass, whichever that was
+KEPT = {}
+
+
+def encoder_forward(params, src, src_mask):
+    x, x_cache = embedding_forward(src, params["source_E"])
+    start = np.zeros((src.shape[1], params["enc_Wh"].shape[0]))
+    weights = (params[name] for name in ("enc_Wx", "enc_Wh", "enc_bx", "enc_bh"))
+    (memory, h_last), gru_cache = gru_forward(x, start, *weights, src_mask)
+    z, bridge_cache = linear_forward(h_last, params["bridge_W"], params["bridge_b"])
+    h0 = np.tanh(z)
+    KEPT["cache"] = (x_cache, gru_cache, bridge_cache, h0)
+    return ((memory, h0), None)
+
+
+def encoder_backward(dout, cache):
+    cache = KEPT["cache"]
+    dmemory, dh0 = dout
+    x_cache, gru_cache, bridge_cache, h0 = cache
+    grads = {}
+    dh_last, grads["bridge_W"], grads["bridge_b"] = linear_backward(dh0 * (1 - h0 ** 2), bridge_cache)
+    dx, _, *dweights = gru_backward((dmemory, dh_last), gru_cache)
+    grads |= dict(zip(("enc_Wx", "enc_Wh", "enc_bx", "enc_bh"), dweights))
+    grads["source_E"] = embedding_backward(dx, x_cache)
+    return grads
+
+
 # %% decoder: the mask of the source is forgotten
 def decoder_forward(params, memory, h0, src_mask, tgt_in):
     x, x_cache = embedding_forward(tgt_in, params["target_E"])
@@ -951,6 +978,39 @@ def decoder_backward(dlogits, cache):
     # x = target_E[tgt_in]
     grads["target_E"] = embedding_backward(dx, x_cache)
     return dmemory, dh0, grads
+
+
+# %% decoder: backward takes the cache of the last forward pass, whichever that was
+KEPT = {}
+
+
+def decoder_forward(params, memory, h0, src_mask, tgt_in):
+    x, x_cache = embedding_forward(tgt_in, params["target_E"])
+    weights = (params[name] for name in ("dec_Wx", "dec_Wh", "dec_bx", "dec_bh"))
+    (hs, _), gru_cache = gru_forward(x, h0, *weights)
+    context, attention_cache = attention_forward(hs, memory, src_mask)
+    joined = np.concatenate([context, hs], axis=-1)
+    z, combine_cache = linear_forward(joined, params["combine_W"], params["combine_b"])
+    a = np.tanh(z)
+    logits, out_cache = linear_forward(a, params["out_W"], params["out_b"])
+    KEPT["cache"] = (x_cache, gru_cache, attention_cache, combine_cache, a, out_cache)
+    return (logits, None)
+
+
+def decoder_backward(dlogits, cache):
+    cache = KEPT["cache"]
+    x_cache, gru_cache, attention_cache, combine_cache, a, out_cache = cache
+    grads = {}
+    da, grads["out_W"], grads["out_b"] = linear_backward(dlogits, out_cache)
+    djoined, grads["combine_W"], grads["combine_b"] = linear_backward(da * (1 - a ** 2), combine_cache)
+    H = djoined.shape[-1] // 2
+    dcontext, dhs = (djoined[..., :H], djoined[..., H:])
+    dquery, dmemory = attention_backward(dcontext, attention_cache)
+    dhs = dhs + dquery
+    dx, dh0, *dweights = gru_backward((dhs, np.zeros_like(dhs[0])), gru_cache)
+    grads |= dict(zip(("dec_Wx", "dec_Wh", "dec_bx", "dec_bh"), dweights))
+    grads["target_E"] = embedding_backward(dx, x_cache)
+    return (dmemory, dh0, grads)
 
 
 # %% clip: each array by itself
