@@ -147,6 +147,8 @@ class Names:
 
     def made(self, name: str) -> str:
         """The new name, "" for what is no name of the code."""
+        if keyword.iskeyword(name):
+            return ""  # `is`, which is not all the i
         if name in self.words:
             return self.words[name]
         for half in ("_forward", "_backward"):

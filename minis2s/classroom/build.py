@@ -88,9 +88,10 @@ def everything(assignment: Assignment, languages: Sequence[str], hint: int) -> l
     add(f"teacher/{name}.py", "the source that this was built from; grade with it", assignment.text)
     for lang in languages:
         add(
-            f"nbgrader/{lang}/source/{name}/{name}.ipynb", "for nbgrader, a course folder: nbgrader generate_assignment; likewise",
+            f"nbgrader/{lang}/source/{name}/{name}.ipynb",
+            "for nbgrader, a course folder: nbgrader generate_assignment; minis2s must be installed where it grades",
             nbgrader_notebook(assignment, lang),
-        )  # fmt: skip
+        )
         add(
             f"nbgrader/{lang}/nbgrader_config.py",
             "its configuration",

@@ -112,6 +112,7 @@ def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
         if mine is not None:
             raise Wrong(f"{what} should be None, it is {a(mine)}")
         return
+    __tracebackhide__ = True  # pytest shows the line of the check
     theirs = np.asarray(theirs)
     mine = as_array(mine, theirs, what)
     if mine.shape != theirs.shape:
@@ -124,11 +125,11 @@ def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
         unequal = np.argwhere(mine != theirs)
         if len(unequal):
             raise Wrong(
-                f"{what}{at(unequal[0])} is wrong, as are {len(unequal)} of {theirs.size} entries in all"
+                f"{entry(what, unequal[0])} is wrong, as are {len(unequal)} of {theirs.size} entries in all"
             )
         return
     if not np.isfinite(mine).all():
-        raise Wrong(f"{what}{at(np.argwhere(~np.isfinite(mine))[0])} is not a finite number")
+        raise Wrong(f"{entry(what, np.argwhere(~np.isfinite(mine))[0])} is not a finite number")
     with np.errstate(over="ignore"):
         differences = np.abs(mine.astype(np.float64) - theirs)
     scale = np.abs(theirs).max() or 1.0
@@ -141,7 +142,7 @@ def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
         more = f": {mine.dtype} is not exact enough, compute in the dtype of the inputs"
     elif error < 1e-7:
         more = ": nearly right; finite differences or rounding are not exact enough"
-    raise Wrong(f"{what}{at(worst)} is wrong: relative error {error:.1e}, allowed {tol:.0e}{more}")
+    raise Wrong(f"{entry(what, worst)} is wrong: relative error {error:.1e}, allowed {tol:.0e}{more}")
 
 
 def quick(function: Callable, *arguments: Any, seconds: float = QUICK, **named: Any) -> Any:
@@ -193,6 +194,12 @@ def shape_of(array: np.ndarray) -> str:
     """In words. A shape that nobody returns by mistake is not repeated: its numbers could be made of hidden inputs."""
     odd = array.ndim > MOST_AXES or max(array.shape, default=0) > LONGEST_AXIS
     return "a shape of other sizes by far" if odd else f"the shape {array.shape}"
+
+
+def entry(what: str, index: Any) -> str:
+    """dW[1, 2]; of several words, "dW with a mask, at [1, 2],"."""
+    place = at(index)
+    return f"{what}, at {place}," if place and " " in what else f"{what}{place}"
 
 
 def at(index: Any) -> str:

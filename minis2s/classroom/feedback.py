@@ -126,8 +126,11 @@ def written_part(question: dict) -> str:
 
 
 def foot(result: dict) -> str:
+    finished = plain(result["finished"])
+    if result["status"] != GRADED:
+        return f'<p class="quiet">{both("Looked at", "查看时间")}: {finished}.</p>'
     return (
-        f'<p class="quiet">{both("Graded", "评分时间")}: {plain(result["finished"])}. '
+        f'<p class="quiet">{both("Graded", "评分时间")}: {finished}. '
         "Every check was run with new random numbers, in a process of its own. "
         '<span lang="zh">每个检查都在单独的进程里用新的随机数运行。</span></p>'
     )

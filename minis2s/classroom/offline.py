@@ -41,6 +41,7 @@ class Mine:
 
     def gradients(self, forward: str, backward: str, *, kind: str, hint: int) -> None:
         """Raises AssertionError that says where a gradient is wrong, up to the level of hints."""
+        __tracebackhide__ = True
         assert_gradients(tuple(self.functions(forward, backward)), kind=kind, hint=hint)
 
     def path(self) -> Path:

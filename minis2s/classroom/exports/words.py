@@ -18,18 +18,20 @@ Work in **one** of the two, whichever you like, and hand that one in:
 * the notebook `{name}.ipynb`: run its cells from the top. A check's cell is red until the task is solved;
 * the program `{name}.py`: edit it, and run `pytest` in this folder.
 
-In both, `minis2s` must be installed (`pip install pytest jupyterlab` for the rest). No network is needed.
+In both, `minis2s` must be installed (`pip install pytest jupyterlab{data}` for the rest). No network is needed.
 
-`pytest` reads whichever of the two files you saved last. Of a task with a backward pass it also says where the
-gradients are wrong. A page with pictures of the differences:
-
-```sh
-minis2s gradcheck {name}.py --html report.html
-```
+`pytest` reads whichever of the two files you saved last.{gradients}
 
 Run here, the checks that you see are for learning. Your marks come from your teacher's run of the same checks and of
 further ones, with other numbers; what you print, save or change in other files plays no part there.
 """,
+        "gradients": """ Of a task with a backward pass it also says {told} the
+gradients are wrong. A page with pictures of the differences:
+
+```sh
+minis2s gradcheck {name}.py --hint {hint} --html report.html
+```""",
+        "told": ("whether", "where"),
     },
     "zh": {
         "answer": "请在这里写下你的答案。",
@@ -48,17 +50,19 @@ further ones, with other numbers; what you print, save or change in other files 
 * 笔记本 `{name}.ipynb`：从上往下运行各个单元。检查的单元在任务做对之前一直是红的；
 * 程序 `{name}.py`：编辑它，然后在这个文件夹里运行 `pytest`。
 
-两种方式都需要先安装 `minis2s`（其余的用 `pip install pytest jupyterlab`）。不需要网络。
+两种方式都需要先安装 `minis2s`（其余的用 `pip install pytest jupyterlab{data}`）。不需要网络。
 
-`pytest` 读取两个文件中你最后保存的那一个。对有反向传播的任务，它还会说出梯度错在哪里。要一个带差异图的网页：
-
-```sh
-minis2s gradcheck {name}.py --html report.html
-```
+`pytest` 读取两个文件中你最后保存的那一个。{gradients}
 
 在这里运行看得见的检查是为了学习。分数来自老师对你提交的文件的运行：同样这些检查，还有其他检查，用的是别的数；你打印、保存的内容，
 或者在其他文件里的改动，在那里都不起作用。
 """,
+        "gradients": """对有反向传播的任务，它还会说出梯度{told}。要一个带差异图的网页：
+
+```sh
+minis2s gradcheck {name}.py --hint {hint} --html report.html
+```""",
+        "told": ("是否有错", "错在哪里"),
     },
 }
 
