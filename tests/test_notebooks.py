@@ -149,6 +149,12 @@ def test_it_fills_a_folder_and_says_how_to_open_it(here, capsys):
     assert last.startswith("open: ") and last.endswith("jupyter lab minis2s-lessons")
 
 
+def test_the_line_that_opens_it_can_be_pasted(here, capsys, monkeypatch):
+    monkeypatch.setattr("minis2s.cli.lessons.jupyter", lambda: "my venv/bin/jupyter")
+    assert main(["lessons", "--to", "my lessons"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "open: 'my venv/bin/jupyter' lab 'my lessons'"
+
+
 def test_one_language_some_lessons_another_folder(here, capsys):
     assert main(["lessons", "second", "--lang", "zh", "--to", "my notes/deep"]) == 0
     assert names(here / "my notes" / "deep") == ["02_second.zh.ipynb"]

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if importlib.util.find_spec("jupyterlab") is None:
         print(f"minis2s: note: JupyterLab, which shows them, is not installed: {EXTRA}", file=sys.stderr)
-    print(f"open: {jupyter()} lab {shlex.quote(args.to)}")
+    print(f"open: {shlex.quote(jupyter())} lab {shlex.quote(args.to)}")
     return 0
 
 

@@ -36,12 +36,14 @@ def gate_activations(cache: tuple, row: int = 0) -> dict[str, Gates]:
     `forward` or `loss`). The names are those of the equations: i, f, o, g, c, h for an LSTM, r, u, n, h
     for a GRU, h for an RNN. Padded steps are left out, and a layer that read backwards is turned round:
     row t is always token t. Layers are called "encoder.0", "encoder.0.backwards", "decoder.0"; of a
-    layer alone the name is "0".
+    layer alone the name is "0". Where a decoder read tokens of its own, only the cache of `loss` knows which
+    of its steps were padding; with that of `forward` they all stay.
 
     Raises ValueError for a cache without gates, or a row that the batch has not.
     """
+    counted = None
     if isinstance(cache, LossCache):
-        cache = cache.model
+        counted, cache = counted_steps(cache, row), cache.model
     if isinstance(cache, Seq2SeqCache):
         found = {f"encoder.{name}": gates for name, gates in layers_of(cache.encoder.rnn, row)}
         decoder = cache.decoder
@@ -51,14 +53,26 @@ def gate_activations(cache: tuple, row: int = 0) -> dict[str, Gates]:
         else:
             layers = steps_of([step.cells for step in decoder.steps], row)
         for name, gates in layers:
-            # the decoder has no mask where nothing is skipped: padding is what was fed as such
+            # the decoder has no mask where nothing is skipped: padding is what did not count, or was fed as such
             T = len(next(iter(gates.values())))
-            real = fed[:T] != PAD
+            real = fed[:T] != PAD if counted is None else counted[:T]
             found[f"decoder.{name}"] = {gate: values[real] for gate, values in gates.items()}
         return found
     if isinstance(cache, EncoderCache):
         cache = cache.rnn
     return dict(layers_of(cache, row))
+
+
+def counted_steps(cache: LossCache, row: int) -> np.ndarray | None:
+    """Which target steps of a sentence counted in the loss, (T,); None where only the real ones were read out."""
+    fed = cache.model.decoder.fed
+    if cache.model.decoder.real is not None:
+        return None
+    check_row(row, fed.shape[1])
+    counted = np.zeros(fed.shape, dtype=bool)
+    for block in cache.blocks:
+        counted[block.places] = to_numpy(block.cross_entropy.weight) > 0
+    return counted[:, row]
 
 
 def layers_of(cache: tuple, row: int) -> Iterator[tuple[str, Gates]]:

@@ -41,7 +41,7 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, str]:
         error.legend(frameon=False)
         error.set_ylabel("dev error rate (%)")
         error.set_xlabel("epochs")
-        for axes, top in ((loss, max(*train, *dev)), (error, 100 * max(errors))):
+        for axes, top in ((loss, largest([*train, *dev])), (error, 100 * largest(errors))):
             axes.set_ylim(0, 1.1 * top or 1)
             tidy(axes)
     sentence = (
@@ -50,6 +50,11 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, str]:
         f"{epochs[best]:.1f} epochs."
     )
     return figure, sentence
+
+
+def largest(values: Sequence[float]) -> float:
+    """The largest of those that can be drawn: a training that diverged has losses of nan."""
+    return max((value for value in values if math.isfinite(value)), default=0.0)
 
 
 def plot_gradient_norm(

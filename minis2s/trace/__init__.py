@@ -5,6 +5,7 @@
         model.backward(1.0, cache)
     tape["decoder.0/forward/f"]            # the forget gates, (T, B, H)
     tape.bptt(row=0).of("encoder.0", 3)    # the gradient of one state, by loss term and by path
+    tape.bptt(row=0).of_input("encoder.0", 3)  # and of what its cell read there
     tape.what_if(Cut("attention"))         # the step once more without attention
     tape.save_html("step.html")            # all of it, to step through in a browser
 

@@ -242,17 +242,8 @@ def gru_forward(
     if mask is not None:
         h = np.where(mask[:, None], h, h_prev)
     return {
-        "x": x,
-        "h_prev": h_prev,
-        "z_r": z_r,
-        "z_u": z_u,
-        "r": r,
-        "u": u,
-        **extra,
-        "z_n": z_n,
-        "n": n,
-        "h": h,
-    }
+        "x": x, "h_prev": h_prev, "z_r": z_r, "z_u": z_u, "r": r, "u": u, **extra, "z_n": z_n, "n": n, "h": h,
+    }  # fmt: skip
 
 
 def gru_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | None, reset_after: bool):
@@ -295,13 +286,8 @@ def gru_backward(dstate: dict[str, Parts], step: dict, weights, mask: Array | No
     }  # fmt: skip
     dWh = np.concatenate([into_weights(h_prev, dz_ru), dWh_n], axis=1)
     dbh = np.concatenate([dz_ru.sum(axis=0), dbh_n])
-    return (
-        named,
-        {"h": dstate["h"]},
-        dx,
-        {"h": before},
-        (into_weights(step["x"], dzx), dWh, dzx.sum(axis=0), dbh),
-    )
+    dweights = (into_weights(step["x"], dzx), dWh, dzx.sum(axis=0), dbh)
+    return named, {"h": dstate["h"]}, dx, {"h": before}, dweights
 
 
 def gru_equations(reset_after: bool) -> tuple[Equation, ...]:

@@ -58,6 +58,7 @@ def page(tape, row: int, *, source=None, target=None, title: str | None = None) 
         "bridge": bridge_page(record),
         "layers": [layer_page(layer, most, run, paths, words, S, T) for layer in record.spec.layers],
         "attention": attention_page(run, S, T),
+        "targets": targets_page(record, run),
         "outputs": outputs_page(run, words, T),
         "bptt": bptt_page(record, paths, S, T),
         "what_if": what_if_page(tape, row, words, S, T),
@@ -128,6 +129,15 @@ def attention_page(run: replay.Forward, S: int, T: int) -> dict | None:
     found = {name: np.concatenate([getattr(a, name) for a in run.attended]) for name in ("weights", "scores")}
     found |= {name: back.attention[name] for name in ("dweights", "dscores")}
     return {name: rounded(a[:T, 0, :S]) for name, a in found.items()}
+
+
+def targets_page(record: Record, run: replay.Forward) -> list[float]:
+    """What the loss would have the probabilities be: of the right token, and of each other one.
+
+    A logit's gradient is its p minus that.
+    """
+    other = record.smoothing / run.probs.shape[-1]
+    return rounded([1 - record.smoothing + other, other])
 
 
 def outputs_page(run: replay.Forward, words: Words, T: int) -> list[dict]:

@@ -5,6 +5,7 @@ notes what they were given: the batch, the weights, the dropout masks, the token
 tell it their steps. Nothing else is slowed down, and afterwards everything is as before.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,8 @@ from minis2s.trace.tape import Tape
 
 WRAPPED = ("loss", "backward", "start", "on_search_step")
 MISSING = object()
+# of two threads one only opens the trace of a model, and one only takes the step of a tape
+LOCK = threading.Lock()
 
 
 @contextmanager
@@ -30,16 +33,16 @@ def trace(model: Seq2Seq) -> Iterator[Tape]:
     already, and, inside the block, for a second step.
     """
     spec = spec_of(model)
-    if isinstance(vars(model).get("on_search_step"), _Wrapper):
-        raise UserError("this model is being traced already: leave the other `with` block first")
-    tape = Tape()
-    before = {name: vars(model).get(name, MISSING) for name in WRAPPED}
-    search = SearchLog()
-    try:
+    tape, search = Tape(), SearchLog()
+    with LOCK:
+        if isinstance(vars(model).get("on_search_step"), _Wrapper):
+            raise UserError("this model is being traced already: leave the other `with` block first")
+        before = {name: vars(model).get(name, MISSING) for name in WRAPPED}
+        model.on_search_step = _Wrapper(search.note)
         model.loss = _Wrapper(_loss(tape, model, spec, model.loss))
         model.backward = _Wrapper(_backward(tape, model.backward))
         model.start = _Wrapper(_start(tape, search, model, spec, model.start))
-        model.on_search_step = _Wrapper(search.note)
+    try:
         yield tape
     finally:
         for name, value in before.items():
@@ -60,30 +63,37 @@ class _Wrapper:
     def __call__(self, *args, **options):
         return self.function(*args, **options)
 
+    def __reduce__(self):
+        # the copy would go on calling this model, and be traced for ever
+        raise UserError(
+            "a model cannot be copied while it is traced, and neither can workers be made of it: do that "
+            "before the `with minis2s.trace(model)` block, or after it"
+        )
+
 
 def _loss(tape: Tape, model: Seq2Seq, spec: Spec, original):
     def loss(batch, *, rng=None, teacher_forcing: float = 1.0, coins=None, **options):
-        _one_only(tape)
-        if coins is None and teacher_forcing < 1 and rng is not None:
-            # drawn as model.loss draws them, so that what follows is the same
-            coins = xp_of(batch.tgt_in).asarray(rng.random(batch.tgt_in.shape) < teacher_forcing)
-        weights = weights_of(model, spec)
-        value, cache = original(batch, rng=rng, teacher_forcing=teacher_forcing, coins=coins, **options)
-        host = {name: _copy(getattr(batch, name)) for name in ARRAYS[:5]}
-        if host["tgt_mask"] is None:
-            host["tgt_mask"] = np.ones(host["tgt_in"].shape, dtype=bool)
-        tape._record = Record(
-            spec,
-            weights,
-            **host,
-            fed=_copy(cache.model.decoder.fed),
-            coins=_copy(coins),
-            keep=dropout_masks(cache.model, host["tgt_mask"]),
-            smoothing=float(options.get("smoothing", 0.0)),
-            share=float(cache.share),
-            loss=float(value),
-        )
-        tape._cache = cache
+        with _the_step_of(tape):
+            if coins is None and teacher_forcing < 1 and rng is not None:
+                # drawn as model.loss draws them, so that what follows is the same
+                coins = xp_of(batch.tgt_in).asarray(rng.random(batch.tgt_in.shape) < teacher_forcing)
+            weights = weights_of(model, spec)
+            value, cache = original(batch, rng=rng, teacher_forcing=teacher_forcing, coins=coins, **options)
+            host = {name: _copy(getattr(batch, name)) for name in ARRAYS[:5]}
+            if host["tgt_mask"] is None:
+                host["tgt_mask"] = np.ones(host["tgt_in"].shape, dtype=bool)
+            tape._record = Record(
+                spec,
+                weights,
+                **host,
+                fed=_copy(cache.model.decoder.fed),
+                coins=_copy(coins),
+                keep=dropout_masks(cache.model, host["tgt_mask"]),
+                smoothing=float(options.get("smoothing", 0.0)),
+                share=float(cache.share),
+                loss=float(value),
+            )
+            tape._cache = cache
         return value, cache
 
     return loss
@@ -106,20 +116,30 @@ def _backward(tape: Tape, original):
 
 def _start(tape: Tape, search: SearchLog, model: Seq2Seq, spec: Spec, original):
     def start(src, src_mask):
-        _one_only(tape)
-        tape._search = search
-        search.model = (spec, weights_of(model, spec), _copy(src), _copy(src_mask))
-        return original(src, src_mask)
+        with _the_step_of(tape):
+            search.model = (spec, weights_of(model, spec), _copy(src), _copy(src_mask))
+            state = original(src, src_mask)
+            tape._search = search
+        return state
 
     return start
 
 
-def _one_only(tape: Tape) -> None:
-    if tape._record is not None or tape._search is not None:
-        raise UserError(
-            "a tape holds one training step or one decode, and this trace has its own already: open a new "
-            "`with minis2s.trace(model)` for the next (a training in several threads is several steps)"
-        )
+@contextmanager
+def _the_step_of(tape: Tape) -> Iterator[None]:
+    """Around the step of a tape: a second one is refused, unless the first has failed."""
+    with LOCK:
+        if tape._has_step:
+            raise UserError(
+                "a tape holds one training step or one decode, and this trace has its own already: open a new "
+                "`with minis2s.trace(model)` for the next (a training in several threads is several steps)"
+            )
+        tape._has_step = True
+    try:
+        yield
+    except BaseException:
+        tape._has_step = False
+        raise
 
 
 def _finish(tape: Tape, search: SearchLog) -> None:

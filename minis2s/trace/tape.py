@@ -14,7 +14,7 @@ import numpy as np
 from minis2s.errors import UserError
 from minis2s.files import write_text
 from minis2s.trace import replay, replay_backward
-from minis2s.trace.beam_tree import BeamNode, SearchLog
+from minis2s.trace.beam_tree import BeamNode, SearchLog, best_text
 from minis2s.trace.bptt import GradientPaths, gradient_paths
 from minis2s.trace.record import ARRAYS, LayerSpec, Record, Spec
 from minis2s.trace.what_if import Change, WhatIf, what_if
@@ -44,6 +44,7 @@ class Tape:
     def __init__(self):
         self._record: Record | None = None
         self._cache = None  # what model.loss returned, while the trace is open
+        self._has_step = False
         self._had_backward = False
         self._search: SearchLog | None = None
         self._trees: list[list[BeamNode]] | None = None
@@ -264,7 +265,49 @@ def load_tape(path: str | Path) -> Tape:
         )
         if meta["trees"] is not None:
             tape._trees = [[BeamNode(*node) for node in tree] for tree in meta["trees"]]
-        tape.forward  # noqa: B018  it must be possible to take the step again
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, StopIteration) as error:
+        check_loaded(tape)
+    except (
+        LookupError, TypeError, ValueError, ArithmeticError, AttributeError, StopIteration, MemoryError,
+    ) as error:  # fmt: skip
         raise UserError(f"{path} is a damaged tape ({error}); use another") from error
     return tape
+
+
+def check_loaded(tape: Tape) -> None:
+    """Raises one of many errors where the parts of a tape do not fit each other: all else relies on them."""
+    r, spec = tape.record, tape.record.spec
+    for name in ("smoothing", "share", "dloss", "loss"):
+        value = getattr(r, name)
+        if not (isinstance(value, int | float) or (name == "loss" and value is None)):
+            raise TypeError(f"{name} should be a number, got {value!r}")
+    asks = {"plain": False, "luong": True, "bahdanau": True}[spec.decoder]
+    if asks != (spec.attention is not None):
+        raise ValueError(f"a {spec.decoder!r} decoder with the attention {spec.attention!r}")
+    if not all(isinstance(layer.name, str) for layer in spec.layers):
+        raise TypeError("a layer has no name")
+    for name in ARRAYS:
+        a, of = getattr(r, name), r.src if name.startswith("src") else r.tgt_in
+        if a is not None and (a.shape != of.shape or a.ndim != 2 or a.shape[1] != r.src.shape[1]):
+            raise ValueError(f"{name} has the shape {a.shape}")
+        if a is not None and (name.endswith("mask") or name == "coins") and not np.isin(a, (0, 1)).all():
+            raise ValueError(f"{name} should be true or false")
+    if any(w.dtype.kind != "f" for w in r.weights.values()):
+        raise TypeError("weights should be real numbers")
+    if tape._trees is not None:
+        check_trees(tape._trees, r.src.shape[1])
+    # it must be possible to take the step again
+    tape.backward  # noqa: B018
+
+
+def check_trees(trees: list[list[BeamNode]], B: int) -> None:
+    """Raises ValueError or TypeError unless there are at most B trees, each parent before its children."""
+    if not 0 < len(trees) <= B:
+        raise ValueError(f"{len(trees)} trees for {B} sentences")
+    for tree in trees:
+        for n, node in enumerate(tree):
+            if node.id != n or not (node.parent == -1 if n == 0 else 0 <= node.parent < n):
+                raise ValueError(f"node {n} of a tree is number {node.id!r} with parent {node.parent!r}")
+            if type(node.token) is not int or type(node.step) is not int:
+                raise TypeError(f"node {n} of a tree has token {node.token!r} at step {node.step!r}")
+        np.array([node[3:6] for node in tree], dtype=float)
+        best_text(tree)  # there must be one

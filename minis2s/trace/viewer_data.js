@@ -73,6 +73,8 @@ const source = page.source || [];
 const targetIn = page.target_in || [];
 const targetOut = page.target_out || [];
 const losses = page.losses || [];
+/* The probability that the loss asks for, of the right token and of each other one: not 1 and 0 with smoothing. */
+const [rightTarget, otherTarget] = page.targets || [1, 0];
 const outputs = page.outputs || [];
 const attention = page.attention && page.attention.weights ? page.attention : null;
 const units = page.units || [...Array(page.H || 0).keys()];

@@ -185,8 +185,14 @@ function outputPanel({ t, way }) {
   return [
     figure(
       say("out_top"),
-      say("cap_out_b"),
-      lyingBars([{ name: `✓ ${token}`, value: out.p - 1 }, ...rest.map(([word, p]) => ({ name: visible(word), value: p }))], true),
+      otherTarget ? say("cap_out_smooth", { right: short(rightTarget), other: short(otherTarget) }) : say("cap_out_b"),
+      lyingBars(
+        [
+          { name: `✓ ${token}`, value: out.p - rightTarget },
+          ...rest.map(([word, p]) => ({ name: visible(word), value: p - otherTarget })),
+        ],
+        true,
+      ),
     ),
   ];
 }

@@ -366,7 +366,9 @@ const sentences = {
       ...count,
       token: visible(targetOut[m.t] ?? ""),
       p: short(out && out.p),
-      grad: short(out && out.p - 1),
+      target: Number(rightTarget.toPrecision(3)),
+      grad: short(out && out.p - rightTarget),
+      push: say(out && out.p > rightTarget ? "push_down" : "push_up"),
       loss: short(losses[m.t]),
     });
   },

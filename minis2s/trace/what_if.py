@@ -96,7 +96,11 @@ def outcome(run: replay.Forward) -> WhatIf:
 
 
 def in_range(name: str, value: int | None, size: int) -> None:
-    if value is not None and not 0 <= value < size:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not 0 <= value < size:
         raise ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
 
 
@@ -107,7 +111,7 @@ def check(record: Record, change: Change) -> None:
     names = [layer.name for layer in spec.layers]
     steps = T
     layer = getattr(change, "layer", None)
-    if layer is not None:
+    if layer is not None or isinstance(change, Pin):
         if layer not in names:
             raise ValueError(f"layer must be one of {', '.join(names)}, got {layer!r}")
         layer = spec.layer(layer)
@@ -116,6 +120,8 @@ def check(record: Record, change: Change) -> None:
         gates = CELLS[layer.cell].gates
         if change.gate not in gates:
             raise ValueError(f"a {layer.cell} has the gates {', '.join(gates)}, got {change.gate!r}")
+        if not np.isfinite(change.value):
+            raise ValueError(f"the value of a gate must be finite, got {change.value}")
         for unit in () if change.units is None else change.units:
             in_range("a unit", unit, layer.size)
     elif isinstance(change, AttentionRow):
@@ -125,6 +131,8 @@ def check(record: Record, change: Change) -> None:
             raise ValueError(
                 f"the attention weights must have shape ({len(record.src)},), got {np.shape(change.weights)}"
             )
+        if not np.isfinite(change.weights).all():
+            raise ValueError("the attention weights must be finite")
     elif isinstance(change, ForceToken):
         in_range("token", change.token, len(record.weights["decoder.embedding.W"]))
     elif isinstance(change, Cut):
@@ -143,6 +151,8 @@ def check(record: Record, change: Change) -> None:
             raise ValueError("an rnn has no carry")
     else:
         raise TypeError(f"a change is a Pin, AttentionRow, ForceToken or Cut, got {type(change).__name__}")
+    if change.step is None and isinstance(change, AttentionRow | ForceToken):
+        raise ValueError(f"{type(change).__name__} is for one step: say which")
     in_range("step", change.step, steps)
     in_range("row", change.row, B)
 

@@ -36,6 +36,14 @@ def test_one_evaluation_and_a_loss_of_zero_can_be_drawn():
     assert png(figure).startswith(b"\x89PNG")
 
 
+def test_a_training_that_diverged_can_be_drawn():
+    last = {"epoch": 4.0, "train_loss": float("nan"), "dev_loss": float("inf"), "dev_error_rate": 1.0}
+    figure, sentence = plot_history([*HISTORY, last])
+    assert figure.axes[0].get_ylim() == pytest.approx((0, 2.75))
+    assert "2.50 to nan" in sentence and "2.25 to inf" in sentence
+    assert png(figure).startswith(b"\x89PNG")
+
+
 def test_no_history_is_refused():
     with pytest.raises(ValueError, match="nothing has been evaluated"):
         plot_history([])

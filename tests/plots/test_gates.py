@@ -17,7 +17,7 @@ from minis2s import (
     make_batch,
     plot_gates,
 )
-from minis2s.data import Pair
+from minis2s.data import PAD, Pair
 from minis2s.nn.live_rows import RaggedCache, plan_for
 from minis2s.plots import png
 
@@ -110,6 +110,18 @@ def test_a_model_gives_all_its_layers_and_stepwise_the_same(cell):
             for name, values in gates.items():
                 assert values.shape == (length, 4 if "decoder" in layer else 2)
                 np.testing.assert_allclose(again[layer][name], values, atol=1e-12, err_msg=f"{layer} {name}")
+
+
+@pytest.mark.parametrize("attention", ["general", "none"])
+def test_padding_is_left_out_where_the_decoder_read_tokens_of_its_own(attention):
+    pairs = [Pair("abc", ("xyz",)), Pair("a", ("x",))]
+    translator = Translator.for_pairs(pairs, ModelConfig(embed=3, hidden=4, attention=attention))
+    batch = make_batch(encode_pairs(pairs, translator.source, translator.target, all_targets=False), [0, 1])
+    coins = np.zeros(batch.tgt_in.shape, dtype=bool)
+    _, cache = translator.model.loss(batch, coins=coins)
+    assert (cache.model.decoder.fed[~batch.tgt_mask] != PAD).all()
+    for row, length in ((0, 4), (1, 2)):
+        assert gate_activations(cache, row)["decoder.0"]["h"].shape == (length, 4)
 
 
 def test_what_has_no_gates_and_a_row_that_is_not_there_are_refused(x):

@@ -258,6 +258,34 @@ def test_lengths(traced):
     assert paths.lengths("encoder.0")["recurrent"][1, 0] == pytest.approx(expected, abs=1e-14)
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.cell}{c.layers}-{c.attention}-{c.decoder}")
+def test_parts_of_an_input_sum_to_its_gradient(traced, config):
+    paths = traced(config).tape.bptt(2)
+    for name, dx in paths.dx.items():
+        for t in range(len(dx)):
+            for s in (0, dx.shape[1] - 1, None):
+                expected = dx[t].sum(axis=0) if s is None else dx[t, s]
+                parts = paths.of_input(name, t, s)
+                np.testing.assert_allclose(sum(parts.values(), np.zeros_like(expected)), expected, rtol=0, atol=1e-10)
+                known = {edge for state in paths.of(name, t, s).values() for edge in state}
+                assert parts.keys() <= known
+
+
+def test_the_parts_of_an_input_are_those_of_its_state(traced):
+    """By the engine's own step, given what one edge brought and nothing else."""
+    step = traced(ModelConfig("lstm", 1, False, 5, 6, "general"), reduction="sum", dloss=1.0)
+    tape, row, s, t = step.tape, longest(step.batch), 2, 1
+    layer, paths, at = step.model.decoder.cells.layers[0], tape.bptt(row), tape["decoder.0/forward"]
+    given = [at[name][t, row][None] for name in ("x", "h_prev", "c_prev")]
+    _, cache = layer.step_op.forward(*given, *[w.data for w in layer.weights()])
+    arriving, parts = paths.of("decoder.0", t, s), paths.of_input("decoder.0", t, s)
+    for edge, state in (("carry", "dc"), ("recurrent", "dh")):
+        brought = {"dh": np.zeros((1, 6)), "dc": np.zeros((1, 6)), state: arriving[state][edge][None]}
+        dx = layer.step_op.backward((brought["dh"], brought["dc"]), cache)[0][0]
+        assert np.abs(dx).max() > 1e-6
+        np.testing.assert_allclose(parts[edge], dx, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -270,6 +298,8 @@ def test_what_is_not_there_is_said(traced, arguments, said):
     paths = traced(ModelConfig("lstm", 1, False, 5, 6)).tape.bptt(0)
     with pytest.raises(ValueError, match=said):
         paths.of(*arguments)
+    with pytest.raises(ValueError, match=said):
+        paths.of_input(*arguments)
 
 
 def test_a_row_that_is_not_there(traced):

@@ -14,7 +14,7 @@ from minis2s.trace.page_values import rounded
 
 KEYS = {
     "version", "title", "row", "source", "target_in", "target_out", "H", "units", "loss", "losses", "layers",
-    "attention", "outputs", "bptt", "what_if", "beam", "asks_first",
+    "attention", "outputs", "bptt", "what_if", "beam", "asks_first", "targets",
     "bridge",
 }  # fmt: skip
 CONFIGS = [
@@ -103,6 +103,12 @@ def test_numbers_are_those_of_the_tape(step):
         p = tape["output/forward/probs"][output["step"], row]
         close(output["p"], p[step.batch.tgt_out[output["step"], row]])
         close([q for _, q in output["top"]], np.sort(p)[::-1][:5])
+        # the gradient of each logit is p minus the target
+        t = output["step"]
+        dlogits = tape["output/backward/dlogits"][t, row] / (tape.record.dloss * tape.record.share)
+        targets = np.full_like(p, page["targets"][1])
+        targets[step.batch.tgt_out[t, row]] = page["targets"][0]
+        np.testing.assert_allclose(p - targets, dlogits, rtol=0, atol=1e-6)
 
 
 def test_bptt_lengths(step):

@@ -1,7 +1,8 @@
-"""The trace around a step: it changes nothing, holds one step, gives all back, and can be kept in a file."""
+"""The trace around a step: it changes nothing, holds one step and gives all back."""
 
-import json
-import zipfile
+import copy
+import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -11,14 +12,11 @@ from minis2s import (
     Adam,
     ModelConfig,
     Op,
-    Tape,
     UserError,
-    beam_search,
     functional,
     greedy,
-    load_tape,
-    save_checkpoint,
 )
+from minis2s.train.parallel import Workers
 
 CONFIG = ModelConfig("lstm", 2, True, 5, 6, "general", dropout=0.3)
 
@@ -117,6 +115,56 @@ def test_a_second_step_is_refused(make_model, some_batch, first, second):
         with pytest.raises(UserError, match="one training step or one decode"):
             do[second]()
     assert tape.record.kind == ("step" if first == "loss" else "decode")
+
+
+def test_a_step_that_failed_may_be_tried_again(make_model, some_batch):
+    model, batch = make_model(CONFIG), some_batch()
+    with minis2s.trace(model) as tape:
+        with pytest.raises(IndexError):
+            model.loss(batch._replace(src=batch.src + 1000))
+        loss, _ = model.loss(batch)
+    assert tape.loss == pytest.approx(loss, abs=1e-12)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps, lambda model: Workers(model, threads=2)])
+def test_a_copy_of_a_traced_model_is_refused(make_model, some_batch, copied):
+    """It would call the model that it was copied from, and never be given back."""
+    model, batch = make_model(CONFIG), some_batch()
+    with minis2s.trace(model) as tape:
+        with pytest.raises(UserError, match="cannot be copied while it is traced"):
+            copied(model)
+        model.loss(batch)
+    assert tape.loss > 0
+    copied(model)
+
+
+def test_of_several_threads_one_takes_the_step(make_model, some_batch, monkeypatch):
+    """All are inside of `loss` at once, or would be."""
+    model, batch, together = make_model(CONFIG), some_batch(), threading.Barrier(2)
+    forward, said = model.forward, []
+
+    def slow(*arguments, **options):
+        together.wait(10)
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(model, "forward", slow)
+
+    def step():
+        try:
+            said.append(model.loss(batch)[0])
+        except UserError as error:
+            said.append(str(error))
+            together.wait(10)
+
+    with minis2s.trace(model) as tape:
+        threads = [threading.Thread(target=step) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    refused, loss = sorted(said, key=lambda one: isinstance(one, float))
+    assert "one training step or one decode" in refused
+    assert tape.loss == pytest.approx(loss, abs=1e-12)
 
 
 def test_a_second_backward_is_refused(make_model, some_batch):
@@ -231,107 +279,3 @@ def test_one_array_a_group_and_a_wrong_name(traced):
         tape["decoder.9"]
     assert "decoder.0/backward/dz_f: (" in repr(tape)
     assert repr(tape).startswith("Tape(step: 4 sentences, ")
-
-
-# -- files ----------------------------------------------------------------------------------------------
-
-
-def same(a: Tape, b: Tape) -> None:
-    assert a.arrays.keys() == b.arrays.keys()
-    for name, array in a.arrays.items():
-        np.testing.assert_array_equal(array, b.arrays[name])
-        assert array.dtype == b.arrays[name].dtype
-    assert a.record.spec == b.record.spec
-
-
-@pytest.mark.parametrize("config", [CONFIG, ModelConfig("gru", 1, False, 5, 6, "additive", "bahdanau")])
-def test_saved_and_loaded(traced, tmp_path, config):
-    tape = traced(config, teacher_forcing=0.5, smoothing=0.1).tape
-    tape.save(tmp_path / "step.npz")
-    again = load_tape(tmp_path / "step.npz")
-    same(tape, again)
-    assert (
-        again.what_if(minis2s.trace.Cut("attention")).loss
-        == tape.what_if(minis2s.trace.Cut("attention")).loss
-    )
-    assert [p.name for p in tmp_path.iterdir()] == ["step.npz"]
-    # other programs read the arrays with NumPy alone
-    with np.load(tmp_path / "step.npz", allow_pickle=False) as file:
-        np.testing.assert_array_equal(file["arrays/decoder.0/forward/h"], tape["decoder.0/forward/h"])
-
-
-def test_a_search_saved_and_loaded(make_model, some_batch, tmp_path):
-    model, batch = make_model(CONFIG), some_batch()
-    with minis2s.trace(model) as tape:
-        beam_search(model, batch.src, batch.src_mask, beam=3, max_length=5)
-    tape.save(tmp_path / "search.npz")
-    again = load_tape(tmp_path / "search.npz")
-    same(tape, again)
-    assert again.beam == tape.beam
-
-
-def test_an_empty_tape_is_not_saved(make_model, tmp_path):
-    with minis2s.trace(make_model(CONFIG)) as tape:
-        pass
-    with pytest.raises(UserError, match="empty"):
-        tape.save(tmp_path / "nothing.npz")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_not_there(traced, tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
-        traced(CONFIG).tape.save(tmp_path / "no" / "step.npz")
-
-
-def test_files_that_are_no_tape(traced, tmp_path):
-    path = tmp_path / "file.npz"
-    with pytest.raises(UserError, match="no such file"):
-        load_tape(path)
-    save_checkpoint(path, {"w": np.zeros(3)}, {"kind": "something else"})
-    with pytest.raises(UserError, match="not a tape"):
-        load_tape(path)
-    path.write_bytes(b"text")
-    with pytest.raises(UserError, match="not a minis2s"):
-        load_tape(path)
-    tape = traced(CONFIG).tape
-    tape.save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="cut short or damaged"):
-        load_tape(path)
-
-
-@pytest.mark.parametrize("missing", ["record/src", "weights/decoder.output.W", "spec", "share"])
-def test_a_tape_that_lacks_something(traced, tmp_path, missing):
-    path = tmp_path / "file.npz"
-    traced(CONFIG).tape.save(path)
-    arrays, meta = minis2s.load_checkpoint(path)
-    arrays.pop(missing, None)
-    meta.pop(missing, None)
-    save_checkpoint(path, arrays, meta)
-    with pytest.raises(UserError, match="damaged tape"):
-        load_tape(path)
-
-
-def test_a_tape_with_foreign_shapes(traced, tmp_path):
-    path = tmp_path / "file.npz"
-    traced(CONFIG).tape.save(path)
-    arrays, meta = minis2s.load_checkpoint(path)
-    arrays["record/src"] = arrays["record/src"] + 1000
-    save_checkpoint(path, arrays, meta)
-    with pytest.raises(UserError, match="damaged tape"):
-        load_tape(path)
-
-
-def test_nothing_pickled_is_loaded(tmp_path):
-    path = tmp_path / "file.npz"
-    note = {"format": "minis2s checkpoint", "version": 1, "meta": {"kind": "minis2s trace"}, "arrays": ["a"]}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, a in (
-            ("__meta__", np.frombuffer(json.dumps(note).encode(), dtype=np.uint8)),
-            ("a", np.array([{}], dtype=object)),
-        ):
-            with archive.open(f"{name}.npy", "w") as entry:
-                np.lib.format.write_array(entry, a, allow_pickle=True)
-    with pytest.raises(UserError, match="damaged"):
-        load_tape(path)

@@ -752,6 +752,22 @@ def test_not_a_number(show):
     tab.press("l", "3", "4")
 
 
+def test_a_smoothed_loss_has_other_gradients(show):
+    """p minus what the loss asks for, and not p - 1; a token of too high a probability is pushed down."""
+    page = sample_page(S=3, T=2, H=4)
+    page["targets"], page["outputs"][0]["p"], page["outputs"][1]["p"] = [0.75, 0.05], 0.5, 1.0
+    tab = show(page)
+    tab.press("l", "ArrowRight")
+    assert now(tab) == "output::1"
+    assert "p − 0.75 = 0.250 " in tab.text("#live") and "pushed down" in tab.text("#live")
+    assert "0.750 for the right token and 0.050 for each other one" in tab.text("#view-model")
+    for _ in range(20):
+        if now(tab) == "output::0":
+            break
+        tab.press("ArrowRight")
+    assert re.search("p − 0.75 = [-−]0.250 ", tab.text("#live")) and "pushed up" in tab.text("#live")
+
+
 def test_two_in_one_notebook(show, page):
     frames = notebook_html(page) + notebook_html(sample_page(S=3, T=2, H=4))
     inside = frames.replace('sandbox="allow-scripts allow-modals"', "")  # so that the test may look inside

@@ -321,6 +321,11 @@ def test_several_changes_at_once(traced):
         (Pin("decoder.0", "f", 0.0, units=[6]), "unit must be between 0 and 5, got 6"),
         (Pin("decoder.0", "f", 0.0, step=99), "step must be between 0 and"),
         (Pin("decoder.0", "f", 0.0, row=4), "row must be between 0 and 3, got 4"),
+        (Pin(None, "f", 0.0), "encoder.0, decoder.0, got None"),
+        (Pin("decoder.0", "f", np.nan), "finite, got nan"),
+        (AttentionRow(None, np.ones(6)), "AttentionRow is for one step"),
+        (AttentionRow(0, np.full(6, np.inf)), "weights must be finite"),
+        (ForceToken(None, 5), "ForceToken is for one step"),
         (AttentionRow(0, [1.0]), r"shape \(\d+,\), got \(1,\)"),
         (ForceToken(0, 9), "token must be between 0 and 8, got 9"),
         (Cut("input feeding"), "carry, recurrent, bridge, attention, got 'input feeding'"),
@@ -331,6 +336,20 @@ def test_several_changes_at_once(traced):
 )
 def test_a_change_that_does_not_fit_is_said(traced, change, said):
     with pytest.raises(ValueError, match=said):
+        changed(traced, LSTM).tape.what_if(change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Pin("decoder.0", "f", 0.0, step=0.5),
+        Pin("decoder.0", "f", 0.0, units=[1.7]),
+        ForceToken(1, 4.5),
+        Cut("attention", row=True),
+    ],
+)
+def test_what_is_no_whole_number_changes_nothing_in_silence(traced, change):
+    with pytest.raises(TypeError, match="must be a whole number, got"):
         changed(traced, LSTM).tape.what_if(change)
 
 
