@@ -46,6 +46,11 @@
 # 可以使用的：NumPy。每个任务都有看得见的检查，也有看不见的检查。预计用时：一小时一刻钟。
 
 # %%
+if __name__ == "__main__":  # before NumPy is loaded: threads inside it only slow small matrices down
+    import os
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 # %% [markdown] lang="en"

@@ -128,6 +128,11 @@
 # 一条屡试不爽的规则：**结果里没有的字母，就是要求和的字母。**
 
 # %%
+if __name__ == "__main__":  # before NumPy is loaded: threads inside it only slow small matrices down
+    import os
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 from minis2s.gradcheck import gradcheck

@@ -68,6 +68,11 @@
 # * 更新返回新的数组，传入的权重保持原样。
 
 # %%
+if __name__ == "__main__":  # before NumPy is loaded: threads inside it only slow small matrices down
+    import os
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 

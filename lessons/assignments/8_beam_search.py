@@ -87,6 +87,11 @@
 # $$\mathrm{score}(y) = \frac{\log p(y)}{\left((5 + L + 1) / 6\right)^\alpha}$$
 
 # %%
+if __name__ == "__main__":  # before NumPy is loaded: threads inside it only slow small matrices down
+    import os
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 EOS = 0
