@@ -10,6 +10,7 @@ from minis2s.classroom.cells import Cell, identifier, stub
 from minis2s.classroom.exports.notebook import as_it_is, code, notebook, text
 from minis2s.classroom.exports.words import WORDS, number
 from minis2s.classroom.source import Assignment, Task
+from minis2s.gradcheck.plain import version
 
 HEADER = """\
 # ---
@@ -94,8 +95,8 @@ def student_program(assignment: Assignment, lang: str) -> str:
             )
         elif cell.role == "answer":
             names = ", ".join(check.name for check in assignment.task(cell.task).checks if check.public)
-            said = words["in_tests"].format(checks=names, name=assignment.name)
-            parts.append(f'# %% task="{cell.task}" tags=["answer"]\n{stub(cell)}\n\n\n# {said}\n')
+            said = f"\n\n\n# {words['in_tests'].format(checks=names, name=assignment.name)}" if names else ""
+            parts.append(f'# %% task="{cell.task}" tags=["answer"]\n{stub(cell)}{said}\n')
         elif cell.role == "train":
             guarded = f'if __name__ == "__main__":\n{textwrap.indent(cell.source, "    ")}'
             parts.append(f'# %% tags=["train"]\n# {words["train"].format(name=assignment.name)}\n{guarded}\n')
@@ -152,5 +153,5 @@ def readme(assignment: Assignment, lang: str, hint: int) -> str:
     parts = words["comma"].join(f"`{name}` {number(of)}" for name, of in points)
     return words["readme"].format(
         title=assignment.title[lang], minutes=assignment.minutes, points=number(assignment.points), parts=parts,
-        name=assignment.name, gradients=gradients, data=data,
+        name=assignment.name, gradients=gradients, data=data, version=version(),
     )  # fmt: skip

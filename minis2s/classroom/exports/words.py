@@ -18,7 +18,12 @@ Work in **one** of the two, whichever you like, and hand that one in:
 * the notebook `{name}.ipynb`: run its cells from the top. A check's cell is red until the task is solved;
 * the program `{name}.py`: edit it, and run `pytest` in this folder.
 
-In both, `minis2s` must be installed (`pip install pytest jupyterlab{data}` for the rest). No network is needed.
+For both, install once what is needed; the wheel, which ends in `.whl`, is from your teacher. From then on no network
+is needed.
+
+```sh
+python -m pip install minis2s-{version}-py3-none-any.whl pytest jupyterlab{data}
+```
 
 `pytest` reads whichever of the two files you saved last.{gradients}
 
@@ -50,7 +55,11 @@ minis2s gradcheck {name}.py --hint {hint} --html report.html
 * 笔记本 `{name}.ipynb`：从上往下运行各个单元。检查的单元在任务做对之前一直是红的；
 * 程序 `{name}.py`：编辑它，然后在这个文件夹里运行 `pytest`。
 
-两种方式都需要先安装 `minis2s`（其余的用 `pip install pytest jupyterlab{data}`）。不需要网络。
+两种方式都要先安装一次所需的软件包；以 `.whl` 结尾的安装包由老师提供。此后不需要网络。
+
+```sh
+python -m pip install minis2s-{version}-py3-none-any.whl pytest jupyterlab{data}
+```
 
 `pytest` 读取两个文件中你最后保存的那一个。{gradients}
 
