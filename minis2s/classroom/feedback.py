@@ -20,6 +20,11 @@ RULES = """
  border-radius:6px;font:.9em/1.5 ui-monospace,Consolas,monospace;margin:.4em 0}
 .gradcheck .checks{width:100%}.gradcheck .checks td{overflow-wrap:anywhere}
 .gradcheck .points{white-space:nowrap;text-align:right}
+@container (max-width:640px){
+ .gradcheck .checks,.gradcheck .checks tbody{display:block}.gradcheck .checks thead{position:absolute;left:-100vw}
+ .gradcheck .checks tr{display:grid;grid-template-columns:1fr auto auto;border-bottom:1px solid var(--line);padding:.2em 0}
+ .gradcheck .checks td{border:0}.gradcheck .checks td:last-child{grid-column:1/-1}.gradcheck .checks td:empty{display:none}
+}
 """
 
 
@@ -28,12 +33,12 @@ def page_of(result: dict, title: dict[str, str]) -> str:
     parts = [headline(result, title)]
     if result["status"] != GRADED:
         parts.append(refusal(result))
-    parts += [task_part(task) for task in result["tasks"]]
-    parts += [written_part(question) for question in result["written"]]
     notes = for_students(result["notes"])
     if notes:
         items = "".join(f"<li>{plain(note)}</li>" for note in notes)
         parts.append(f"<h3>{both('What was noticed while it was read', '读取时注意到的事')}</h3><ul>{items}</ul>")
+    parts += [task_part(task) for task in result["tasks"]]
+    parts += [written_part(question) for question in result["written"]]
     parts.append(foot(result))
     name = plain(f"{result['student']}: {title.get('en') or result['assignment']}")
     return (

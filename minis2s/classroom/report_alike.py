@@ -21,9 +21,9 @@ def alike(figures: Figures, say: Say) -> str:
     text += say("alike given" if figures.handed_out else "alike not given")
     parts = [paragraph(say("alike warning"), "note"), paragraph(text)]
     share = percent(figures.threshold)
-    if not found.pairs:
+    if not found.pairs and found.compared > 1:
         parts.append(paragraph(say("no alike", share=share)))
-    else:
+    elif found.pairs:
         shown = found.pairs[:MATCHED]
         rows = [
             [names(pair), percent(pair.share), plain(how_unusual(pair, found.compared, say))]
@@ -37,6 +37,9 @@ def alike(figures: Figures, say: Say) -> str:
     for key, who in (("too short", found.too_short), ("unreadable", found.unreadable)):
         if who:
             parts.append(paragraph(say(key, ", ".join(who)), "quiet"))
+        if key == "too short":
+            said = (say("identical", n=len(group), who=", ".join(group)) for group in found.identical)
+            parts += [paragraph(text, "note") for text in said]
     return "".join(parts)
 
 

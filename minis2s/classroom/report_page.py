@@ -35,6 +35,7 @@ th,td{{border:1px solid var(--line);padding:.25em .6em;text-align:left;vertical-
 thead th{{background:var(--soft);color:var(--page-t);font-size:.9em;word-break:keep-all}}
 .long{{min-width:14em;overflow-wrap:anywhere}}
 .number{{text-align:right}}
+td.number{{white-space:nowrap}}
 .good{{background:var(--good);color:var(--good-t)}}
 .bad{{background:var(--bad);color:var(--bad-t)}}
 .note{{background:var(--unsure);color:var(--unsure-t);padding:.5em .8em;border-radius:6px}}

@@ -3,7 +3,7 @@
 Every text from a result goes through `plain`, which escapes it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean, median
 
 from minis2s.classroom.feedback import REVIEW
@@ -70,7 +70,7 @@ def summary(figures: Figures, say: Say) -> str:
             median=number(median(got)),
         )
     ]
-    waiting = sum(len(result.get("written") or []) for result in graded)
+    waiting = sum(bool(question.get("answer")) for result in graded for question in result.get("written") or [])
     if waiting:
         parts.append(say("written", n=waiting))
     layers = sorted({", ".join(map(str, result.get("layers") or ["?"])) for result in graded})
@@ -240,7 +240,18 @@ def students(figures: Figures, say: Say) -> str:
         kind = "bad" if open_ else "good"
         rows.append(
             [plain(result["student"]), f'<span class="{kind}">{score}</span>']
-            + [plain(text) for text in (", ".join(open_), places, causes, notes)]
+            + [plain(text) for text in (", ".join(in_short(result, say)), places, causes, notes)]
         )
     head = [say(k) for k in ("student", "score", "not right", "place", "cause", "notes")]
     return table(say("students caption"), head, rows, "tnltll")
+
+
+def in_short(result: Mapping, say: Say) -> Iterator[str]:
+    """The checks that are not right; a task of which none is, in one word."""
+    for task in result.get("tasks") or []:
+        checks = task.get("checks") or []
+        open_ = [check["check"] for check in checks if check["outcome"] != RIGHT]
+        if len(open_) == len(checks) > 1:
+            yield f"{task['task']}/{say('all')}"
+        else:
+            yield from (f"{task['task']}/{check}" for check in open_)

@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "points": ("points", "分值"),
     "right": ("right", "正确"),
     "not right": ("not right", "不正确"),
+    "all": ("all", "全部"),
     "how": ("what happened instead", "实际结果"),
     "no checks": ("There are no checks in the results.", "结果中没有检查。"),
     # -- what went wrong
@@ -135,7 +136,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "The programs are not in the folder, so they were not compared.",
         "文件夹中没有程序文本，因此没有比较。",
     ),
-    "too short": ("Hardly anything of their own, not compared: {}.", "几乎没有自有内容，未比较：{}。"),
+    "too short": (
+        "Not compared, as nearly all that they hold was handed out or is in more than half of the others too: {}.",
+        "未比较，因为其内容几乎全是发下去的代码，或班上其他人中超过一半也有：{}。",
+    ),
+    "identical": (
+        "Of these, {n} programs are the same throughout, names and numbers aside: {who}.",
+        "其中 {n} 份程序除名称和数字外完全相同：{who}。",
+    ),
     "unreadable": ("Not Python, or too long, not compared: {}.", "不是 Python 或过长，未比较：{}。"),
     "pair": ("students", "学生"),
     "share": ("share", "比例"),
@@ -218,6 +226,9 @@ MEANINGS_ZH = {  # of gradcheck's CAUSES, which are in English
     "aliased": "数组被就地修改，而别处还要用",
     "not linear": "反向的结果与所给梯度不成比例",
     "forward": "前向计算的不是所说的内容",
+    "optimizer": "更新规则与所说的不同",
+    "clipping": "梯度裁剪的规则与所说的不同",
+    "search": "搜索没有找到该找到的，或评分不对",
 }
 
 

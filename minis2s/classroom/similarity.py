@@ -52,6 +52,7 @@ class Similarity(NamedTuple):
     too_short: list[str]  # students whose program has hardly anything of its own
     unreadable: list[str]  # students whose program is not Python, or too long
     nearest: dict[str, tuple[str, float]]  # of each student compared: who is most alike, and the share
+    identical: list[list[str]]  # of the too short: those whose programs are the same throughout
 
 
 def similarity(
@@ -86,8 +87,18 @@ def similarity(
     kept = [student for student in students if len(own[student]) >= FEWEST]
     shares = {(a, b): len(own[a] & own[b]) / min(len(own[a]), len(own[b])) for a, b in combinations(kept, 2)}
     return Similarity(
-        above(threshold, shares, own, programs), len(kept), too_short, sorted(unreadable), nearest_of(shares)
+        above(threshold, shares, own, programs), len(kept), too_short, sorted(unreadable), nearest_of(shares),
+        identical_among(too_short, programs),
     )
+
+
+def identical_among(students: Iterable[str], programs: Mapping[str, Windows]) -> list[list[str]]:
+    """Groups of students with the same windows, handed-out ones aside, and enough of them: the largest first."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for student in students:
+        groups.setdefault(frozenset(programs[student]), []).append(student)
+    same = [group for prints, group in groups.items() if len(group) > 1 and len(prints) >= FEWEST]
+    return sorted(same, key=lambda group: (-len(group), group))
 
 
 def is_common(count: int, size: int) -> bool:

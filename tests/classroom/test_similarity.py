@@ -162,6 +162,13 @@ def test_what_most_of_the_class_have_does_not_count():
     assert set(found.too_short) == set(classmates)
 
 
+def test_a_class_of_copies_is_told_though_most_have_the_same():
+    """What more than half have says nothing about two, so no pair is shown; the group is."""
+    copies = {f"s{n}": ONE.replace("cache", f"kept{n}") for n in range(5)}
+    found = similarity(copies | {"other": OTHER, "empty": ""})
+    assert found.identical == [sorted(copies)] and not found.pairs
+
+
 def test_how_unusual_a_pair_is():
     others = {f"s{n}": OTHER.replace("while letters", f"for a{n} in letters" + " + []" * n) for n in range(3)}
     found = similarity({"one": ONE, "two": DISGUISED} | others, threshold=0.9)
