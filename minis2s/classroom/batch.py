@@ -97,7 +97,10 @@ def grade_into(
             results[submission.key] = before[submission.key]
             kept += 1
         elif own is None:
-            reason = f"there is no assignment for {submission.student} in {sources.path}"
+            reason = (
+                f"there is no assignment for {submission.student} in {sources.path}: name the file, or its folder, "
+                "after the student"
+            )
             results[submission.key] = named(refused(submission, sources.any, rules, reason), sources)
             save(out, with_history(results[submission.key], before[submission.key]), "", sources.any.title)
         else:

@@ -221,7 +221,7 @@ def linear_backward(dy, cache):
 def test_gradients_that_depend_on_other_calls_or_on_their_size_get_no_marks(marked, answer):
     kept = marked(answer + KEPT)
     assert outcomes(kept) == ["right", "wrong"]
-    assert "after those of another one" in kept["tasks"][0]["checks"][1]["reason"]
+    assert "after another one" in kept["tasks"][0]["checks"][1]["reason"]
     clipped = marked(answer.replace("return dx, dW", "return np.clip(dx, -50, 50), dW"))
     assert outcomes(clipped) == ["right", "wrong"]
 
@@ -377,7 +377,7 @@ def test_each_student_of_a_bug_hunt_is_graded_by_an_own_source(classroom, source
     (hunt / "Dan.py").write_text(text.replace("points=3", "points=9"), encoding="utf-8")
     found = {r["student"]: r for r in grade_class(classroom, hunt, tmp_path / "marks").results}
     assert (found["ann"]["score"], found["dan"]["score"]) == (4, 10)
-    assert found["bob"]["reason"] == f"there is no assignment for bob in {hunt}"
+    assert found["bob"]["reason"].startswith(f"there is no assignment for bob in {hunt}: name the file")
     assert {r["assignment"] for r in found.values()} == {"hunt"}
     assert grade_class(classroom, hunt, tmp_path / "marks").kept >= 2
     (classroom / "ann.py").rename(classroom / "Ann Li_4711.py")
