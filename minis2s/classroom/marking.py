@@ -131,7 +131,7 @@ def loaded(
 def checked(
     task: Task, functions: Mapping[str, Steady], witness: Witness, unloaded: Outcome | None
 ) -> tuple[dict, Calls, list[Answer]]:
-    """(what came of a task, what its checks call, what its backward answered in those that gave points).
+    """(what came of a task, what its checks call, what its backward answered in them).
 
     Every check is run once, with a seed of its own.
     """
@@ -141,7 +141,7 @@ def checked(
         witness.answers.clear()
         seed = new_seed()
         outcome = unloaded or run_check(check, functions, seed)
-        if outcome.right and task.pair is not None:
+        if task.pair is not None:
             answers += witness.answers.get(task.pair[1], [])
         calls.append([name for name in functions if name in witness.called])
         checks.append(
@@ -171,9 +171,9 @@ def without_calculus(
 ) -> tuple[str, Outcome] | None:
     """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
 
-    large: a box of its own, whose budget limits the processor's time of each process. answers: of checks that gave
-    points. program: the teacher's, which says what is right, and whether the large
-    input of the kind suits the task.
+    large: a box of its own, whose budget limits the processor's time of each process. answers: what its backward
+    answered in the checks. program: the teacher's, which says what is right, and whether the large input of the kind
+    suits the task.
     """
     for check, called in zip(result["checks"], calls, strict=True):
         if check["outcome"] == TOO_SLOW and called:  # the check asked itself

@@ -3,12 +3,13 @@
 A derivative by complex steps is right to the last digit, so no tolerance finds it; with tens of thousands of
 weights it takes ten times as long as calculus by the slowest loops. Whoever asks here limits the processor's time.
 Source: Squire and Trapp 1998.
-What is asked of a student there are the gradients that were right in a check that gave points: whoever would
-rather have them taken for wrong has no points for them.
+What is asked of a student there are the gradients that were right in most of the checks: whoever would rather have
+them taken for wrong has few points for them, and whoever has them right in one special case is not asked.
 """
 
 import inspect
 import io
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import lru_cache
@@ -110,9 +111,10 @@ def problem_of(pair: Sequence[Callable], kind: Kind, values: dict) -> Problem:
 
 
 def right_gradients(answers: Iterable[Answer], teacher: Sequence[Callable], kind_name: str) -> set[str]:
-    """The arguments of which some answer holds the right gradient. Answers with a mask do not count: the large
-    input has none."""
-    kind, found = KINDS[kind_name], set()
+    """The arguments whose gradients are right in at least half of the answers. Answers with a mask do not count: the
+    large input has none."""
+    kind, votes = KINDS[kind_name], Counter()
+    ever_right: set[str] = set()
     for answer in answers:
         if "mask" in kind.extras and any(np.asarray(x).dtype == bool for x in answer.given if x is not None):
             continue
@@ -122,9 +124,12 @@ def right_gradients(answers: Iterable[Answer], teacher: Sequence[Callable], kind
         except Exception:  # noqa: BLE001 -- a check may hand in what the student's forward made
             continue
         mine, theirs = ((x if isinstance(x, tuple | list) else (x,)) for x in (answer.gradients, theirs))
+        right = set()
         if len(mine) == len(theirs):
-            found |= agreeing(dict(zip(kind.arguments, mine)), dict(zip(kind.arguments, theirs)))
-    return found
+            right = agreeing(dict(zip(kind.arguments, mine)), dict(zip(kind.arguments, theirs)))
+        votes.update({name: 1 if name in right else -1 for name in kind.arguments})
+        ever_right |= right
+    return {name for name in ever_right if votes[name] >= 0}
 
 
 def fault(pair: Sequence[Callable], teacher: Sequence[Callable], kind_name: str, held: Collection[str]) -> str:

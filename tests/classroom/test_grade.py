@@ -15,7 +15,7 @@ from minis2s.classroom.checks import Raised, TooSlow, Wrong, quick, run_check
 from minis2s.classroom.grade import Rules, grade
 from minis2s.classroom.intake import find
 from minis2s.classroom.results import is_done
-from minis2s.classroom.source import empty
+from minis2s.classroom.source import assignments, empty, read_assignment, solution
 from minis2s.errors import UserError
 from minis2s.gradcheck import gradcheck
 
@@ -230,6 +230,19 @@ def test_honest_loops_keep_pace_and_one_wrong_gradient_takes_no_other_along(mark
     loops = answer.replace("dW = x.T @ dy", "dW = sum(np.outer(x[n], dy[n]) for n in range(len(x)))")
     assert marked(loops)["score"] == 4
     assert outcomes(marked(wrong)) == ["right", "wrong"]
+
+
+def test_who_adds_up_no_steps_keeps_what_is_right_for_one_step(tmp_path):
+    """A gradient that is right in one check and wrong in most others is no reason to take more points back."""
+    assignment = read_assignment(assignments()["4_lstm"])
+    text = solution(assignment)
+    assert text.count("total += d") == 1
+    (tmp_path / "ann.py").write_text(text.replace("total += d", "total[...] = d"), encoding="utf-8")
+    tasks = grade(find(tmp_path)[0], assignment, RULES)[0]["tasks"]
+    checks = {check["check"]: check["outcome"] for check in tasks[1]["checks"]}
+    assert checks["shapes"] == checks["a sequence of one step"] == "right"
+    assert checks["gradients of the weights through time"] == "wrong"
+    assert not any("large input" in check["reason"] for task in tasks for check in task["checks"])
 
 
 def test_a_derivative_by_one_forward_pass_for_each_weight_is_too_slow():
