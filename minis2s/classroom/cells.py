@@ -1,12 +1,13 @@
 """The cells of an assignment's source: Python in percent format, each cell with what it is for.
 
-`cells_of` reads them; `stub` and `solved` are an answer cell as the student gets it and as the teacher has it.
+`cells_of` reads them, itself and not by Jupytext, because each mistake in a source is told with its line; `stub` and `solved` are an answer cell as the student gets it and as the teacher has it.
 """
 
 import ast
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from minis2s.errors import UserError
@@ -117,10 +118,16 @@ def functions_of(code: str) -> tuple[str, ...]:
     return tuple(node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef))
 
 
+@lru_cache(maxsize=64)
+def parsed(code: str) -> ast.Module:
+    """The tree of a cell, which is asked for once for each block of a solution in it."""
+    return ast.parse(code)
+
+
 def enclosing(code: str, line: int) -> str:
     """The name of the function in which a line (from 1) of a cell stands, or ""."""
     inside = [
-        node for node in ast.walk(ast.parse(code))
+        node for node in ast.walk(parsed(code))
         if isinstance(node, ast.FunctionDef) and node.lineno <= line <= node.end_lineno
     ]  # fmt: skip
     return max(inside, key=lambda node: node.lineno).name if inside else ""
@@ -134,13 +141,18 @@ def solution_blocks(code: str) -> list[tuple[int, int]]:
     return list(zip(begins, ends, strict=False))
 
 
+def hole(cell: Cell, line: int) -> str:
+    """What students find in place of the solution at this line of a cell. It is this error by which checks, the box
+    and the intake tell a task that is not written from one that is wrong."""
+    return f'raise NotImplementedError("{cell.task}: write {enclosing(cell.source, line)}")'
+
+
 def stub(cell: Cell) -> str:
     """The code of an answer cell with a hole in place of each solution, which raises with the task's name."""
     lines: list[str | None] = list(cell.source.split("\n"))
     for begin, end in solution_blocks(cell.source):
         indent = re.match(r"\s*", lines[begin - 1])[0]
-        hole = f'raise NotImplementedError("{cell.task}: write {enclosing(cell.source, begin)}")'
-        lines[begin - 1 : end] = [indent + hole, *[None] * (end - begin)]
+        lines[begin - 1 : end] = [indent + hole(cell, begin), *[None] * (end - begin)]
     return "\n".join(line for line in lines if line is not None)
 
 

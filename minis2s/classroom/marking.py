@@ -5,7 +5,7 @@ what it does on a large input tells (pace.py). Of what is wrong then, the checke
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from minis2s.classroom.checks import TOO_SLOW, Outcome, new_seed, run_check
 from minis2s.classroom.checks import TooSlow as Slow
 from minis2s.classroom.diagnosis import SECONDS, diagnosis
 from minis2s.classroom.extract import Source
+from minis2s.classroom.feedback import REVIEW
 from minis2s.classroom.pace import Answer, fault, right_gradients, teachers
 from minis2s.classroom.results import RIGHT
 from minis2s.classroom.source import Assignment, Task, solution
@@ -103,7 +104,10 @@ def marked(
             if worth_a_diagnosis(task, result):
                 box.left = max(box.left, SECONDS)
                 result["diagnosis"] = diagnosis(box, task, lambda remote: Steady(remote, source, Witness()), hint, notes)
-            found = without_calculus(large, task, result, calls, answers, source, program)
+            teacher = teachers(program, task.pair, task.kind) if task.pair is not None else None
+            if task.pair is not None and teacher is None:
+                notes.append(f"{REVIEW}{task.name}: the assignment's own solution does not take the large input of its kind")
+            found = without_calculus(large, task, result, calls, answers, source, teacher)
             if found is not None:
                 withdraw(result, calls, *found)
             result["score"] = total(check["score"] for check in result["checks"])
@@ -167,20 +171,19 @@ def withdraw(result: dict, calls: Calls, function: str, outcome: Outcome) -> Non
 
 
 def without_calculus(
-    large: Box, task: Task, result: dict, calls: Calls, answers: list[Answer], source: Source, program: str
+    large: Box, task: Task, result: dict, calls: Calls, answers: list[Answer], source: Source, teacher: Sequence | None
 ) -> tuple[str, Outcome] | None:
     """(a function, what came of it) where something shows that it is no derivative by calculus, else None.
 
     large: a box of its own, whose budget limits the processor's time of each process. answers: what its backward
-    answered in the checks. program: the teacher's, which says what is right, and whether the large input of the kind
-    suits the task.
+    answered in the checks. teacher: the pair of the assignment's solution, which says what is right; None where the
+    task has none, or the large input of the kind does not suit it.
     """
     for check, called in zip(result["checks"], calls, strict=True):
         if check["outcome"] == TOO_SLOW and called:  # the check asked itself
             return called[-1], Outcome(TOO_SLOW, check["reason"])
     right = {name for check, called in zip(result["checks"], calls, strict=True) if check["score"] for name in called}
-    teacher = teachers(program, task.pair, task.kind) if task.pair is not None and right >= set(task.pair) else None
-    if teacher is None:
+    if teacher is None or not right >= set(task.pair):
         return None
     held = right_gradients(answers, teacher, task.kind)
     if not held:

@@ -15,7 +15,8 @@ import pytest
 import minis2s
 from minis2s.classroom.cells import solved, stub
 from minis2s.classroom.checks import run_check
-from minis2s.classroom.source import Assignment, Task, assignments, read_assignment
+from minis2s.classroom.pace import teachers
+from minis2s.classroom.source import Assignment, Task, assignments, read_assignment, solution
 
 WRONG = Path(__file__).parent / "wrong"
 NAMES = sorted(assignments())
@@ -50,6 +51,15 @@ def test_the_solution_gets_all_points(name):
         for task in read(name).tasks:
             for check, outcome in outcomes(task, defined, seed):
                 assert outcome.right, f"{task.name}, {check.name}, seed {seed}: {outcome.reason}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pair_is_asked_on_a_large_input(name):
+    """A pair that the large input did not suit would not be asked for its pace, whoever wrote it."""
+    assignment = read(name)
+    for task in assignment.tasks:
+        if task.pair is not None:
+            assert teachers(solution(assignment), task.pair, task.kind) is not None, task.name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -34,13 +34,13 @@ def names(submission) -> list[str]:
 def test_a_mixed_folder_has_a_student_for_each_file_zip_and_folder(tmp_path):
     (tmp_path / "ann.py").write_text("a = 1")
     (tmp_path / "bob.ipynb").write_text("{}")
-    zipped(tmp_path / "cleo.zip", {"work/4_lstm.py": "c = 1", "work/readme.txt": "x"})
+    zipped(tmp_path / "cleo.zip", {"homework/4_lstm.py": "c = 1", "homework/readme.txt": "x"})
     (tmp_path / "小明" / "deep" / "er").mkdir(parents=True)
     (tmp_path / "小明" / "deep" / "er" / "4_lstm (2).ipynb").write_text("{}")
     found = by_student(tmp_path)
     assert list(found) == ["ann", "bob", "cleo", "小明"]
     assert not any(submission.refused for submission in found.values())
-    assert names(found["cleo"]) == ["cleo.zip/work/4_lstm.py"]
+    assert names(found["cleo"]) == ["cleo.zip/homework/4_lstm.py"]
     assert read(found["cleo"].files[0]) == b"c = 1"
     assert found["小明"].key == "小明" and names(found["小明"]) == ["小明/deep/er/4_lstm (2).ipynb"]
 

@@ -9,7 +9,7 @@ import json
 import re
 import textwrap
 
-from minis2s.classroom.cells import BEGIN, END, Cell, enclosing, identifier, solution_blocks
+from minis2s.classroom.cells import BEGIN, END, Cell, hole, identifier, solution_blocks
 from minis2s.classroom.exports.notebook import as_it_is, cell_id, code, notebook, raw, text
 from minis2s.classroom.exports.words import number
 from minis2s.classroom.source import Assignment
@@ -88,8 +88,7 @@ def with_prompts(cell: Cell) -> str:
     lines = cell.source.split("\n")
     for begin, end in reversed(solution_blocks(cell.source)):
         indent = re.match(r"\s*", lines[begin - 1])[0]
-        hole = f'raise NotImplementedError("{cell.task}: write {enclosing(cell.source, begin)}")'
-        prompt = [f'{indent}""" # BEGIN PROMPT', f"{indent}{hole}", f'{indent}""" # END PROMPT']
+        prompt = [f'{indent}""" # BEGIN PROMPT', indent + hole(cell, begin), f'{indent}""" # END PROMPT']
         lines[end - 1 : end] = [indent + END, *prompt]
         lines[begin - 1] = f"{indent}{BEGIN} NO PROMPT"
     return "\n".join(lines)
