@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minis2s.classroom.box import available_layers
-from minis2s.classroom.box.inside.linux import prctl
+from minis2s.classroom.box.inside.linux import PR_SET_PDEATHSIG, prctl
 from minis2s.classroom.feedback import REVIEW
 from minis2s.classroom.grade import SECONDS, Rules, grade, record, refused
 from minis2s.classroom.handed_in import clean
@@ -26,7 +26,6 @@ from minis2s.errors import UserError
 from minis2s.files import read_json, write_text
 from minis2s.forked import run_forked
 
-PR_SET_PDEATHSIG = 1
 TRIES = 20  # for the folder, a tenth of a second each: a run that was just killed needs a moment to end
 Progress = Callable[[int, int, dict], None]  # (done, of how many, the result that came in last)
 

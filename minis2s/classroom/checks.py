@@ -52,7 +52,7 @@ class Raised(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of a check. outcome: "right", "wrong", "raised", "not written", or what the box says."""
+    """What came of a check. outcome: "right", "wrong", "raised", "not written", "missing", or what the box says."""
 
     outcome: str
     reason: str = ""  # one sentence; "" when right
@@ -104,8 +104,8 @@ def parts(value: Any, names: str, of: str) -> tuple:
 def same(mine: Any, theirs: Any, what: str, tol: float = TOLERANCE) -> None:
     """Hold the student's array against the reference. Raises Wrong with the first of these that is not as it should be:
 
-    a plain array (or a number, where the reference has no axes; then 0 is as good as 0.0); its shape; the kind of its dtype; all numbers
-    finite; the largest difference <= tol times the largest number of the reference. Integers and
+    a plain array (or a number, where the reference has no axes; then 0 is as good as 0.0); its shape; the kind of its
+    dtype; all numbers finite; the largest difference <= tol times the largest number of the reference. Integers and
     truth values must be equal. None must be None.
     """
     if theirs is None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from minis2s.classroom.feedback import GRADED
 from minis2s.classroom.report_input import read_results, sources_of
-from minis2s.classroom.results import RIGHT, guarded
+from minis2s.classroom.results import RIGHT, guarded, outcomes_of
 from minis2s.classroom.similarity import THRESHOLD, Similarity, similarity
 from minis2s.files import write_text
 
@@ -200,14 +200,6 @@ def gradings(result: Mapping) -> Iterator[tuple[int | None, dict[str, str]]]:
             hint = earlier.get("hint")
             yield (hint if isinstance(hint, int) else None), {str(k): str(v) for k, v in checks.items()}
     yield None, outcomes_of(result)
-
-
-def outcomes_of(result: Mapping) -> dict[str, str]:
-    return {
-        f"{task['task']}/{check['check']}": check["outcome"]
-        for task in result.get("tasks") or []
-        for check in task.get("checks") or []
-    }
 
 
 # -- writing -----------------------------------------------------------------------------------------------------

@@ -13,11 +13,10 @@ from minis2s.classroom.report import (
     Figures,
     cause_of,
     diagnosed,
-    outcomes_of,
     place_in_words,
 )
 from minis2s.classroom.report_words import MEANINGS_ZH, Say
-from minis2s.classroom.results import RIGHT
+from minis2s.classroom.results import RIGHT, outcomes_of
 from minis2s.gradcheck.causes import CAUSES
 from minis2s.gradcheck.heatmap import plain
 

@@ -63,13 +63,17 @@ def with_history(result: dict, before: dict | None) -> dict:
         return result | {"history": []}
     past = [entry for entry in before.get("history") or [] if isinstance(entry, dict)]
     if before.get("source_sha256") != result["source_sha256"]:
-        checks = {
-            f"{t['task']}/{c['check']}": c["outcome"]
-            for t in before.get("tasks") or []
-            for c in t.get("checks") or []
-        }
-        past.append({name: before.get(name) for name in ("finished", "score", "hint")} | {"checks": checks})
+        past.append({n: before.get(n) for n in ("finished", "score", "hint")} | {"checks": outcomes_of(before)})
     return result | {"history": past}
+
+
+def outcomes_of(result: dict) -> dict[str, str]:
+    """{"task/check": outcome} of a result."""
+    return {
+        f"{task['task']}/{check['check']}": check["outcome"]
+        for task in result.get("tasks") or []
+        for check in task.get("checks") or []
+    }
 
 
 def save(out: Path, result: dict, source: str, title: dict[str, str]) -> None:

@@ -395,7 +395,7 @@ def test_calls_from_many_threads(box):
         ("def f(x): raise SystemExit", "raised", "f raised SystemExit at line 1"),
         ("class E(KeyError): pass\ndef f(x): raise E", "raised", "f raised KeyError at line 2"),
         ("def f(): pass", "raised", "f raised TypeError"),
-        ("def f(x): raise NotImplementedError('f: write f')", "missing", "f is not written yet"),
+        ("def f(x): raise NotImplementedError('f: write f')", "not written", "f is not written yet"),
         ("f = 3", "missing", "there is no function f"),
         ("def f(x:\n    pass", "not loaded", "it is no Python that can be read (line 1)"),
         ("def f(x): return 1\0", "not loaded", "it is no Python that can be read"),

@@ -48,7 +48,7 @@ def test_the_solution_gets_all_points_and_the_empty_copy_none(marked, answer, mi
     assert right["tasks"][0]["diagnosis"] is None and right["layers"] == available_layers().names
     assert right["written"] == [{"task": "why", "points": 2, "answer": ""}]
     nothing = marked(empty(mini))
-    assert nothing["score"] == 0 and outcomes(nothing) == ["missing", "missing"]
+    assert nothing["score"] == 0 and outcomes(nothing) == ["not written", "not written"]
     assert nothing["tasks"][0]["diagnosis"] is None
 
 

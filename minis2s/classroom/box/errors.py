@@ -48,9 +48,15 @@ class Raised(Boxed):
 
 
 class Missing(Boxed):
-    """The function is not there, or not written yet (it raises NotImplementedError)."""
+    """There is no such function."""
 
     outcome = "missing"
+
+
+class NotWritten(Boxed):
+    """The function is a hole yet, as it was handed out: it raises NotImplementedError."""
+
+    outcome = "not written"
 
 
 class NotLoaded(Boxed):

@@ -7,7 +7,7 @@ import builtins
 import inspect
 import keyword
 
-from minis2s.classroom.box.errors import Boxed, Missing, Nonsense, NotLoaded, OutOfMemory, Raised
+from minis2s.classroom.box.errors import Boxed, Nonsense, NotLoaded, NotWritten, OutOfMemory, Raised
 from minis2s.classroom.box.inside import protocol
 
 OWN = {name: x for name, x in vars(builtins).items() if isinstance(x, type) and x.__name__ == name}
@@ -50,7 +50,7 @@ def failure(reply: dict, name: str, lines: int, memory: int) -> Boxed:
         return Nonsense(UNKNOWN)
     kind, line = exception(reply.get("type")), line_in(reply.get("line"), lines)
     if kind == "NotImplementedError":  # what a hole in the handed-out copy raises: not wrong, but not written
-        return Missing(f"{name} is not written yet")
+        return NotWritten(f"{name} is not written yet")
     if kind == "MemoryError":
         return OutOfMemory(f"{name} asked for more than the {memory >> 20} MB that it may have")
     return Raised(f"{name} raised {kind}" + (f" at line {line}" if line else ""), kind, line)

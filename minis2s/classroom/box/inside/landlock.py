@@ -56,7 +56,7 @@ def ruleset(readable: Iterable[str]) -> int:
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue
+            continue  # what is not there needs no rule
         try:
             is_folder = stat.S_ISDIR(os.fstat(parent).st_mode)
             rule = PathBeneath(READ_FILE | READ_DIR if is_folder else READ_FILE, parent)

@@ -28,9 +28,15 @@ def limit(memory: int, cpu: int, files: int = 64) -> None:
         "RLIMIT_MSGQUEUE": 0,
     }
     for name, value in wanted.items():
-        if hasattr(resource, name):
-            with contextlib.suppress(OSError, ValueError):  # macOS refuses some; the report tells the layers
-                resource.setrlimit(getattr(resource, name), (value, value))
+        if not hasattr(resource, name):
+            continue
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)  # a stricter one that is there already can only stay
+        # macOS refuses some; on Linux a limit that cannot be set is no box
+        with contextlib.nullcontext() if linux.ON_LINUX else contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(number, (value, value))
 
 
 KEYCTL, JOIN_SESSION_KEYRING = {"x86_64": 250, "aarch64": 219}, 1
@@ -49,7 +55,7 @@ def no_new_privileges() -> None:
             linux.prctl(linux.PR_CAPBSET_DROP, capability)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if platform.machine() in KEYCTL:  # an empty ring: keys outlive the process that puts them there
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # of a kernel without keys
             linux.syscall(KEYCTL[platform.machine()], JOIN_SESSION_KEYRING, None)
     header, none = CapabilityHeader(CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     linux.checked(linux.LIBC.capset(ctypes.byref(header), none))

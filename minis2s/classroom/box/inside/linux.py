@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 24, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 ON_LINUX = sys.platform == "linux"
 LIBC = ctypes.CDLL(None, use_errno=True) if ON_LINUX else None
 
