@@ -1,11 +1,14 @@
 """The assignments mark as they should: the solution gets all points, an empty copy none, and no wrong answer all of
 its task; and what an assignment trains at its end, it trains with the student's functions.
 
-The wrong answers are in wrong/, a file for each assignment: cells `# %% task: what is wrong`. All of this runs without
-a box; test_grade.py has the same way with one.
+The wrong answers are in wrong/, a file for each assignment: under `# %% task: what is wrong` the lines of the solution
+that are others. All of this runs without a box; test_grade.py has the same way with one.
 """
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -71,13 +74,46 @@ def test_an_empty_copy_gets_none(name):
 
 
 def wrong_answers(name: str) -> list[tuple[str, str, str]]:
-    """(task, what is wrong, the answer) of each cell of a file in wrong/."""
-    text = (WRONG / f"{name}.py").read_text()
-    cells = re.split(r"^# %% ", text, flags=re.MULTILINE)[1:]
-    return [(*cell.split("\n", 1)[0].split(": ", 1), cell.split("\n", 1)[1]) for cell in cells]
+    """(task, what is wrong, the answer) of each entry of a file in wrong/."""
+    right = {cell.task: bare(solved(cell)) for cell in read(name).cells if cell.role == "answer"}
+    entries = re.split(r"^# %% ", (WRONG / f"{name}.diff").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    answers = []
+    for entry in entries:
+        head, _, changes = entry.partition("\n")
+        task, _, what = head.partition(": ")
+        answers.append((task, what, changed(right[task], changes)))
+    return answers
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(WRONG.glob("*.py"))])
+def bare(code: str) -> list[str]:
+    """The lines of code without its docstrings, comments and empty lines."""
+    lines = code.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = token.line[: token.start[1]].rstrip()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
+    return [line for line in lines if line.strip()]
+
+
+def changed(lines: list[str], changes: str) -> str:
+    """The code with its changes, which @@ divides: lines that go (-), that come (+), and that tell the place ( )."""
+    places = []
+    for change in changes.rstrip("\n").split("\n@@\n"):
+        marked = change.split("\n")
+        old, new = ([line[1:] for line in marked if line[0] in signs] for signs in (" -", " +"))
+        found = [n for n in range(len(lines)) if lines[n : n + len(old)] == old]
+        assert len(found) == 1, f"these lines should stand once in the solution, not {len(found)} times: {old}"
+        places.append((found[0], found[0] + len(old), new))
+    result = list(lines)
+    for start, stop, new in sorted(places, reverse=True):
+        result[start:stop] = new
+    return "\n".join(result)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_wrong_answer_gets_all_points_of_its_task(name):
     tasks = {task.name: task for task in read(name).tasks}
     for place, what, answer in wrong_answers(name):
