@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from minis2s.classroom.report import Figures
+from minis2s.classroom.report_figures import Figures
 from minis2s.classroom.report_sections import paragraph, percent, table
 from minis2s.classroom.report_words import Say
 from minis2s.classroom.similarity import MATCHED, Match, Pair

@@ -8,8 +8,8 @@ import base64
 import hashlib
 
 from minis2s.classroom import report_sections as part
-from minis2s.classroom.report import Figures
 from minis2s.classroom.report_alike import alike
+from minis2s.classroom.report_figures import Figures
 from minis2s.classroom.report_words import Say
 from minis2s.gradcheck.heatmap import plain
 from minis2s.gradcheck.html_style import DARK, LIGHT, LINE, variables

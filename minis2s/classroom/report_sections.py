@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean, median
 
 from minis2s.classroom.feedback import REVIEW
-from minis2s.classroom.report import (
+from minis2s.classroom.report_figures import (
     CheckCount,
     Count,
     Figures,

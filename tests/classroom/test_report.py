@@ -12,7 +12,8 @@ import pytest
 
 from minis2s.classroom.box import Boxed
 from minis2s.classroom.checks import TOO_SLOW
-from minis2s.classroom.report import figures_of, save_report, table_of
+from minis2s.classroom.report import save_report, table_of
+from minis2s.classroom.report_figures import figures_of
 from minis2s.classroom.report_input import read_results
 from minis2s.classroom.report_page import page_of
 from minis2s.classroom.report_words import MEANINGS_ZH, WORDS, Say
