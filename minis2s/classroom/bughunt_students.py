@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from minis2s.classroom.intake import RESERVED
 from minis2s.errors import UserError
 from minis2s.files import read_text, reading
 
 NAMES = {"name", "student", "student name", "full name", "姓名", "学生", "学生姓名", "名字"}
 IDS = {"id", "student id", "sis user id", "number", "email", "login", "学号", "编号", "邮箱"}
 FORBIDDEN = re.compile(r"[^\w.@·-]+")  # in the name of a file, which also stands in commands
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 LONGEST = 80  # characters in the name of a file
 
 

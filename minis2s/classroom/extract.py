@@ -6,7 +6,6 @@ not Python and imports of minis2s are left out with a note; statements that no f
 """
 
 import ast
-import hashlib
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -43,10 +42,6 @@ class Source:
     refused: str = ""
     solved: int = 0  # how many of the assignment's functions are there and no mere holes
     lines: Listing = field(default_factory=lambda: Listing([], []), repr=False)
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def place(self, line: int | None) -> str:
         return self.lines.place(line)

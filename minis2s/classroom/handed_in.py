@@ -5,7 +5,6 @@ and bombs are refused with a reason before a byte of them is read.
 """
 
 import io
-import lzma
 import os
 import re
 import stat
@@ -28,8 +27,8 @@ SORTS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socke
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those whose output can be bounded while it is unpacked
 DRIVE = re.compile(r"^[A-Za-z]:")
 BROKEN = (  # what the readers of archives raise for one that is not in order
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-    EOFError, OSError, OverflowError, RuntimeError, ValueError,
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError,
+    OSError, OverflowError, RuntimeError, ValueError,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from . import linux
 
 CREATE, ADD_RULE, RESTRICT = 444, 445, 446  # the same numbers on every architecture
-EXECUTE, WRITE, READ_FILE, READ_DIR = 1, 2, 4, 8
+READ_FILE, READ_DIR = 4, 8
 FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}  # ABI -> rights that came with it
 TCP_RIGHTS, SCOPES = {4: 3}, {6: 3}  # bind and connect; abstract sockets and signals
 PATH_BENEATH = 1
