@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from minis2s.backend import Array, is_ids, transposed, xp_of
 from minis2s.functional.activations import sigmoid_
+from minis2s.functional.blocks import for_loop
 from minis2s.functional.one_hot import one_hot
 from minis2s.kernels import fused
 from minis2s.kernels import gru as gru_kernels
@@ -177,17 +178,19 @@ def gru_forward(
     z[:, : 2 * H] += bh[: 2 * H]
     if not reset_after:
         z[:, 2 * H :] += bh[2 * H :]
-        Wh_ru, Wh_n = split_contiguous(Wh, 2 * H, xp)
+        Wh_ru, Wh_n = (for_loop(W, B) for W in xp.split(Wh, [2 * H], axis=1))
+    else:
+        Wh_run = for_loop(Wh, B)
     gates = z.reshape(T, B, 3 * H)  # turns from pre-activations into gates, step by step
     if fused(xp):  # on a GPU: the lines of the loop in one kernel, or two when the reset is before
-        gru_kernels.forward_steps(gates, hs, zh_n, (Wh,) if reset_after else (Wh_ru, Wh_n), bh, mask)
+        gru_kernels.forward_steps(gates, hs, zh_n, (Wh_run,) if reset_after else (Wh_ru, Wh_n), bh, mask)
         return (hs[1:], hs[T]), GRUCache(x, hs, gates, zh_n, Wx, Wh, mask)
     for t in range(T):
         # hs[t] is the state before step t, hs[t + 1] the state after it
         ru, r, u, n = gates[t, :, : 2 * H], gates[t, :, :H], gates[t, :, H : 2 * H], gates[t, :, 2 * H :]
         if reset_after:
             # r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
-            zh = hs[t] @ Wh
+            zh = hs[t] @ Wh_run
             ru += zh[:, : 2 * H]
             sigmoid_(ru, xp)
             # n = tanh(zx_n + r * zh_n), with zh_n = h_prev Wh_n + bh_n
@@ -230,9 +233,9 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
     dzx = xp.empty_like(gates)  # of x Wx + bx
     if reset_after:
         dzh = xp.empty_like(gates[0])  # of h_prev Wh + bh, at one step: the same but for n, which r scales
-        WhT = transposed(Wh)
+        WhT = for_loop(transposed(Wh), B)
     else:
-        Wh_ruT, Wh_nT = xp.split(transposed(Wh), [2 * H])  # rows: both in order
+        Wh_ruT, Wh_nT = (for_loop(W, B) for W in xp.split(transposed(Wh), [2 * H]))  # rows: both in order
     steps = reversed(range(T))
     if fused(xp):  # on a GPU: the whole loop, the lines of each step in one or two kernels
         of_h, of_zh = ((WhT,), dzh) if reset_after else ((Wh_ruT, Wh_nT), None)
@@ -293,12 +296,6 @@ def gru_backward(dout: tuple[Array | None, Array | None], cache: GRUCache) -> tu
         dWh = xp.concatenate([h_prev.T @ dzx_flat[:, : 2 * H], rh.T @ dzx_flat[:, 2 * H :]], axis=1)
         dbh = dbx.copy()
     return dx, dh, dWx, dWh, dbx, dbh
-
-
-def split_contiguous(W: Array, at: int, xp) -> tuple[Array, Array]:
-    """W cut in two at column `at`; contiguous copies, for products inside a loop."""
-    first, second = xp.split(W, [at], axis=1)
-    return xp.ascontiguousarray(first), xp.ascontiguousarray(second)
 
 
 gru_step = Op("gru_step", gru_step_forward, gru_step_backward)

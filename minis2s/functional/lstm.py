@@ -14,6 +14,7 @@ import numpy as np
 
 from minis2s.backend import Array, is_ids, transposed, xp_of
 from minis2s.functional.activations import sigmoid_
+from minis2s.functional.blocks import for_loop
 from minis2s.functional.one_hot import one_hot, rows_of
 from minis2s.kernels import fused
 from minis2s.kernels import lstm as lstm_kernels
@@ -151,7 +152,7 @@ def lstm_forward(
         gates = lstm_kernels.forward_steps(x, Wx, Wh, b, mask, hs, cs, tanh_c)
         return (hs[1:], hs[T], cs[T]), LSTMCache(x, hs, cs, gates, tanh_c, Wx, Wh, mask)
     Wx_gates = xp.ascontiguousarray(by_gate(Wx))  # (4, D, H)
-    Wh_gates = xp.ascontiguousarray(by_gate(Wh))  # (4, H, H)
+    Wh_gates = for_loop(by_gate(Wh), B)  # (4, H, H)
     if is_ids(x):
         z = rows_of(Wx_gates + by_gate(b[None]), x, xp)  # (T, 4, B, H)
     else:
@@ -197,7 +198,7 @@ def lstm_backward(
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dc = xp.zeros_like(cs[0]) if dc_last is None else dc_last.copy()
     dz = xp.empty((T, B, 4, H), dtype=gates.dtype)  # the gates of a row side by side, as in Wx and Wh
-    WhT = transposed(Wh)
+    WhT = for_loop(transposed(Wh), B)
     padded = padded_steps(mask, T)
     steps = reversed(range(T))
     if fused(xp):  # on a GPU: the whole loop, the lines of each step in one kernel

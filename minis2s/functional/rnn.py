@@ -8,6 +8,7 @@ gates. Its gradient passes through Wh once a step, and vanishes or explodes (Ben
 from typing import NamedTuple
 
 from minis2s.backend import Array, is_ids, transposed, xp_of
+from minis2s.functional.blocks import for_loop
 from minis2s.functional.one_hot import one_hot
 from minis2s.op import Op
 
@@ -103,10 +104,11 @@ def rnn_forward(
     z = Wx[x.reshape(T * B)] if is_ids(x) else x.reshape(T * B, -1) @ Wx
     z += b
     z = z.reshape(T, B, H)
+    Wh_loop = for_loop(Wh, B)
     for t in range(T):
         # hs[t] is the state before step t, hs[t + 1] the state after it
         # z = x Wx + h_prev Wh + b
-        z[t] += hs[t] @ Wh
+        z[t] += hs[t] @ Wh_loop
         # h = tanh(z)
         h = xp.tanh(z[t], out=hs[t + 1])
         if mask is not None:
@@ -131,7 +133,7 @@ def rnn_backward(dout: tuple[Array | None, Array | None], cache: RNNCache) -> tu
     D, H = len(Wx), hs.shape[2]
     dh = xp.zeros_like(hs[0]) if dh_last is None else dh_last.copy()
     dz = xp.empty_like(hs[1:])
-    WhT = transposed(Wh)
+    WhT = for_loop(transposed(Wh), B)
     for t in reversed(range(T)):
         if dhs is not None:
             dh += dhs[t]

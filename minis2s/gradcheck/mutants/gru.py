@@ -261,7 +261,7 @@ MUTANTS = [
     ),
     sequence(
         "after: blocks of Wh not transposed",
-        "WhT = transposed(Wh)",
+        "WhT = for_loop(transposed(Wh), B)",
         "WhT = xp.concatenate(xp.split(Wh, 3, axis=1))",
         "Going back through h_prev Wh, each gate's block of Wh is used as in forward, not transposed.",
         "transpose",

@@ -9,7 +9,7 @@ MUTANTS = [
     # -- z = x Wx + h_prev Wh + b, the part inside the loop
     sequence(
         "blocks of Wh not transposed",
-        "WhT = transposed(Wh)",
+        "WhT = for_loop(transposed(Wh), B)",
         "WhT = xp.concatenate(xp.split(Wh, 4, axis=1))",
         "Going back through h_prev Wh, each gate's block of Wh is used as in forward, not transposed.",
         "transpose",
@@ -18,7 +18,7 @@ MUTANTS = [
     ),
     sequence(
         "Wh reshaped instead of transposed",
-        "WhT = transposed(Wh)",
+        "WhT = for_loop(transposed(Wh), B)",
         "WhT = Wh.reshape(4 * H, H)",
         "A reshape gives Wh the shape of its transpose, but not its numbers.",
         "transpose",

@@ -79,7 +79,7 @@ MUTANTS = [
     ),
     sequence(
         "Wh not transposed",
-        "WhT = transposed(Wh)",
+        "WhT = for_loop(transposed(Wh), B)",
         "WhT = xp.ascontiguousarray(Wh)",
         "Going back through h_prev Wh, the matrix is not transposed.",
         "transpose",
