@@ -1,16 +1,19 @@
-"""One batch on several threads: each takes a share of the sentences, the gradients are added up.
+"""One batch on several cores: each worker takes a share of the sentences, the gradients are added up.
 
-With several processes (see ranks.py) each of them takes its share first and splits it further here.
+With several processes of MPI (see ranks.py) each of them takes its share first and splits it further here.
 
-Small matrix products gain little from threads inside BLAS. Whole halves of a batch gain nearly
-the full factor, since NumPy lets other Python threads run while it computes. It needs layers
-that keep no activations, which ours are: the threads share the weights and nothing else.
+Small matrix products gain little from threads inside BLAS. Whole halves of a batch gain nearly the full
+factor. It needs layers that keep no activations, which ours are: the workers share the weights and nothing
+else. On Linux they are processes (see processes.py). Elsewhere, on a GPU and under MPI they are threads, which
+compute the same: NumPy lets other threads run while it computes, but they have to wait for each other between.
 """
 
 import copy
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from minis2s.backend import Array, xp_of
 from minis2s.data.batching import Batch, split_batch
 from minis2s.models import Seq2Seq
 from minis2s.optim import pieces
+from minis2s.train import processes
 from minis2s.train.ranks import ALONE, Alone
 
 
@@ -37,8 +41,38 @@ def add_up_(arrays: tuple[Array, ...]) -> None:
         total += other
 
 
+class Share(NamedTuple):
+    """What a worker is asked for: the gradient of the summed loss of a part of a batch, over `tokens`."""
+
+    part: Batch
+    tokens: int  # of the whole batch: a mean of means would count the tokens of a part with few of them for more
+    teacher_forcing: float
+    smoothing: float
+
+
+def set_gradient(model: Seq2Seq, share: Share) -> Array:
+    """Sets every ``Parameter.grad`` of the model; returns the summed loss."""
+    xp = xp_of(next(iter(model.parameters().values())).data)
+    model.zero_grad()
+    loss, cache = model.loss(
+        Batch(*map(xp.asarray, share.part)),  # on NumPy the very same arrays
+        rng=model.rng,
+        teacher_forcing=share.teacher_forcing,
+        smoothing=share.smoothing,
+        reduction="sum",
+    )
+    model.backward(1 / share.tokens, cache)
+    return loss
+
+
+def answer(model: Seq2Seq, question: tuple[np.random.Generator, Share]) -> tuple[Array, np.random.Generator]:
+    """`set_gradient` in a process of its own, which remembers nothing: its generator comes and goes."""
+    model.rng, share = question
+    return set_gradient(model, share), model.rng
+
+
 class Workers:
-    """A model and its replicas, one for each thread of this process.
+    """A model and its replicas, one for each worker of this process: a process, or a thread.
 
     Run BLAS with one thread (OPENBLAS_NUM_THREADS=1, set before NumPy is imported) when there is
     more than one worker, or the two kinds of threads fight over the cores.
@@ -61,8 +95,17 @@ class Workers:
         others = ranks.size * threads - 1
         generators = [model.rng, *(model.rng.spawn(others) if others else ())]
         model.rng, *mine = generators[ranks.rank :: ranks.size]
+        on_host = all(isinstance(p.data, np.ndarray) for p in model.parameters().values())
+        # a copy of a process that uses MPI or a GPU could use neither
+        self.apart = processes.POSSIBLE and on_host and threads > 1 and ranks.size == 1
+        if self.apart:
+            processes.share_weights(model)
         self.models = [model, *(replica(model, rng) for rng in mine)]
+        if self.apart:
+            for twin in self.models[1:]:
+                processes.share_gradients(twin)
         self.parameters = [list(m.parameters().values()) for m in self.models]
+        self.helpers: list[processes.Helper] = []  # begun when they are needed, one for each replica
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def map(self, function: Callable, *arguments: Iterable) -> list:
@@ -85,37 +128,52 @@ class Workers:
         batch: the whole one, the same on every rank; so are the results.
 
         Returns (the mean loss in nats per real token, the number of real tokens).
+
+        Raises RuntimeError when the weights are others than when the workers were made (`Layer.to`), and
+        UserError when the system has ended a worker.
         """
+        if any(p.data is not first.data for first, *others in zip(*self.parameters, strict=True) for p in others):
+            raise RuntimeError("the model has been moved or cast since its workers were made: make new ones")
         tokens = int(batch.tgt_mask.sum())  # of all ranks
         share = self.ranks.share(batch)
         parts = [] if share is None else split_batch(share, len(self.models))
-
-        xp = xp_of(self.parameters[0][0].data)
-
-        def work(model: Seq2Seq, part: Batch) -> Array:
-            model.zero_grad()
-            # every part sums, and is scaled by all tokens of the whole batch: a mean of means
-            # would count the tokens of a part with few of them for more
-            loss, cache = model.loss(
-                Batch(*map(xp.asarray, part)),  # on NumPy the very same arrays
-                rng=model.rng,
-                teacher_forcing=teacher_forcing,
-                smoothing=smoothing,
-                reduction="sum",
-            )
-            model.backward(1 / tokens, cache)
-            return loss
-
+        shares = [Share(part, tokens, teacher_forcing, smoothing) for part in parts]
         if not parts:  # more ranks than sentences
             self.models[0].zero_grad()
-        losses = self.map(work, self.models[: len(parts)], parts)
+        if self.apart and len(parts) > 1:
+            losses = self.set_gradients_apart(shares)
+        else:
+            losses = self.map(set_gradient, self.models[: len(parts)], shares)
         if len(parts) > 1:
             same = zip(*self.parameters[: len(parts)], strict=True)
             self.spread(add_up_, [piece for copies in same for piece in pieces(*(p.grad for p in copies))])
         loss = sum(losses[1:], losses[0]) if losses else 0
         return self.ranks.add_up(self.models[0].parameters(), loss) / tokens, tokens
 
+    def set_gradients_apart(self, shares: list[Share]) -> list[Array]:
+        """`set_gradient` for a share each, the first one here, the others in processes of their own."""
+        if not self.helpers:
+            self.helpers = [processes.Helper(partial(answer, twin)) for twin in self.models[1:]]
+        helped = list(zip(self.helpers, self.models[1:], shares[1:], strict=False))  # there may be fewer shares
+        try:
+            for helper, twin, share in helped:
+                helper.ask((twin.rng, share))
+            losses = [set_gradient(self.models[0], shares[0])]
+            for helper, twin, _ in helped:
+                loss, twin.rng = helper.answer()
+                losses.append(loss)
+        except BaseException:
+            self.end_helpers()  # an answer that is on its way must not be taken for one to the next question
+            raise
+        return losses
+
+    def end_helpers(self) -> None:
+        for helper in self.helpers:
+            helper.close()
+        self.helpers = []
+
     def close(self) -> None:
-        """End the threads."""
+        """End the processes and threads."""
+        self.end_helpers()
         if self.pool is not None:
             self.pool.shutdown()

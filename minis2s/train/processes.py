@@ -1,0 +1,145 @@
+"""Workers that are processes: each has a core, memory and an interpreter of its own.
+
+Threads of one Python process take turns at everything that NumPy does not do for them, and a thread that waits
+for its turn falls asleep and has to be woken: as long as a product of a small model takes. So two threads bring
+nothing there, and two processes nearly the double. What they all need, weights and gradients, lies in memory
+that they share; a sentence or two of a batch and a loss go through a pipe.
+
+The processes are copies of this one (fork), so they have everything that it has: models and operations need
+not be written down and read again. Only on Linux is that safe.
+"""
+
+import contextlib
+import mmap
+import os
+import pickle
+import signal
+import sys
+import weakref
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from minis2s.errors import UserError
+from minis2s.models import Seq2Seq
+
+POSSIBLE = sys.platform == "linux"
+# our ends of the pipes of this process: a new child must not hold them, or nobody would ever hear that we have ended
+pipes: "weakref.WeakSet[Connection]" = weakref.WeakSet()
+
+
+def in_shared_memory(array: np.ndarray) -> np.ndarray:
+    """A copy that this process and those made of it later see and change together."""
+    if array.size == 0:
+        return array.copy()
+    shared = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
+    shared[...] = array
+    return shared
+
+
+def share_weights(model: Seq2Seq) -> None:
+    """Move the weights of a model into shared memory; they stay the same `Parameter`s."""
+    for parameter in model.parameters().values():
+        parameter.data = in_shared_memory(parameter.data)
+
+
+def share_gradients(model: Seq2Seq) -> None:
+    for parameter in model.parameters().values():
+        parameter.grad = in_shared_memory(parameter.grad)
+
+
+class Helper:
+    """A process that answers: `ask(x)`, and later `answer()` is `function(x)`, computed there.
+
+    It ends when it is told to (`close`), or when this process ends, however that happens.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self.connection, theirs = Pipe()
+        # until it has said what it does with them: Ctrl-C in a terminal goes to all processes at once
+        signals = {signal.SIGINT, signal.SIGTERM}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                self.connection.close()
+                serve(function, theirs, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        pipes.add(self.connection)
+        self.end = weakref.finalize(self, end, self.connection, self.pid, os.getpid())
+
+    def ask(self, question: Any) -> None:
+        try:
+            self.connection.send(question)
+        except BrokenPipeError:
+            raise self.lost() from None
+
+    def answer(self) -> Any:
+        """Raises what the function raised."""
+        try:
+            done, value = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise self.lost() from None
+        if not done:
+            raise value
+        return value
+
+    def lost(self) -> UserError:
+        """The error that says that the process is no more."""
+        how = "has ended"
+        with contextlib.suppress(ChildProcessError):
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            how = f"was ended by signal {-code}" if code < 0 else f"has ended with exit code {code}"
+        return UserError(
+            f"a worker process {how} in the middle of its work; most often the memory of the machine is full: "
+            "try fewer workers (--threads) or smaller batches (--batch-tokens)"
+        )
+
+    def close(self) -> None:
+        self.end()
+
+
+def end(connection: Connection, pid: int, parent: int) -> None:
+    """End a process of ours, whatever it is doing, and wait until it has ended."""
+    connection.close()
+    if os.getpid() != parent:  # we are a copy of the process that it belongs to
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def serve(function: Callable[[Any], Any], connection: Connection, mask: set) -> None:
+    """The whole life of a helper: it never returns."""
+    code = 1
+    try:
+        for pipe in list(pipes):
+            pipe.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with contextlib.suppress(EOFError, ConnectionError):  # whoever asks has ended
+            while True:
+                question = connection.recv()
+                connection.send(outcome(function, question))
+        code = 0
+    finally:
+        os._exit(code)  # nothing of what the parent wanted to do at its own end
+
+
+def outcome(function: Callable[[Any], Any], question: Any) -> tuple[bool, Any]:
+    """(True, function(question)), or (False, what it raised)."""
+    try:
+        return True, function(question)
+    except Exception as error:  # noqa: BLE001 -- it is raised again by whoever asked
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # noqa: BLE001 -- an exception that cannot be sent: what it says can
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return False, error
