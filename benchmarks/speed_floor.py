@@ -12,6 +12,7 @@ arrays are made beforehand, the results go where they were before: nothing is al
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from minis2s.backend import keep_freed_memory
 from minis2s.data import Batch
 from minis2s.data.batching import split_batch
 from minis2s.functional.attention import by_row
+from minis2s.functional.blocks import Blocks, for_loop
+from minis2s.train.processes import POSSIBLE, Helper
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -117,11 +120,24 @@ def recurrent(
         for t, n in reversed(steps):
             np.matmul(z[t, :n], Wh.T, out=dh[:n])
 
+    # as the engine cuts them, for each number of sentences; the results are new arrays
+    in_blocks = {n: for_loop(by_gates, n) for _, n in steps}
+    transposed_blocks = {n: for_loop(WhT, n) for _, n in steps}
+    are_cut = any(isinstance(W, Blocks) for W in in_blocks.values())
+
+    def blocks() -> None:
+        for t, n in steps:
+            hs[t, :n] @ in_blocks[n]
+
+    def backward_blocks() -> None:
+        for t, n in reversed(steps):
+            z[t, :n] @ transposed_blocks[n]
+
     h_prev, dz, dWh = hs.reshape(T * B, H)[:N], z.reshape(T * B, K)[:N], new(f"dWh {group}", H, K)
     return [
         *(affine(new, group, N, D, K) if symbols is None else looked_up(new, group, N, symbols, D, K)),
-        fastest(group, wide=wide, gate_by_gate=gate_by_gate),
-        fastest(group, copied=backward_copied, view=backward_view),
+        fastest(group, wide=wide, gate_by_gate=gate_by_gate, **({"blocks": blocks} if are_cut else {})),
+        fastest(group, copied=backward_copied, view=backward_view, **({"blocks": backward_blocks} if are_cut else {})),
         fastest(group, plain=times(h_prev.T, dz, dWh), transposed=times(dz.T, h_prev, dWh.reshape(K, H))),
     ]
 
@@ -181,7 +197,7 @@ def products(case: Case, batch: Batch, new: Arena) -> list[Product]:
 
 
 class Floor:
-    """The side of speed.py: as many threads as ours has, each with its share of the sentences."""
+    """The side of speed.py: as many workers as ours has, each with its share of the sentences."""
 
     def __init__(self, case: Case, threads: int = 1):
         keep_freed_memory()
@@ -191,11 +207,24 @@ class Floor:
             [products(case, part, new) for part, new in zip(split_batch(batch, threads), arenas)]
             for batch in largest_first
         ]
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        others = range(1, threads)
+        self.helpers = [Helper(partial(self.run_part, n)) for n in others] if POSSIBLE else []
+        self.pool = ThreadPoolExecutor(threads) if others and not POSSIBLE else None
+
+    def run_part(self, n: int, batch: int) -> None:
+        """What worker n has to do of a batch; a batch may have fewer sentences than there are workers."""
+        for part in self.batches[batch][n : n + 1]:
+            run_all(part)
 
     def step(self, parts: list[list[Product]]) -> None:
-        mapper = map if self.pool is None else self.pool.map
-        list(mapper(run_all, parts))
+        if self.pool is not None:
+            list(self.pool.map(run_all, parts))
+            return
+        for helper in self.helpers:
+            helper.ask(self.batches.index(parts))
+        run_all(parts[0])
+        for helper in self.helpers:
+            helper.answer()
 
     def groups(self, passes: int) -> dict[str, float]:
         """Seconds of a pass over the batches, by group; one thread."""

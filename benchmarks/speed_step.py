@@ -118,9 +118,9 @@ def measure_step(case: Case, threads: int, options: argparse.Namespace) -> tuple
 
 
 def threads_part(options: argparse.Namespace) -> list[dict]:
-    """Ours deals sentences out to its threads; beside it, the threads of BLAS in each product."""
-    print("\n## Two threads against one\n")
-    print("How many times faster. BLAS: one thread of ours, two in each of NumPy's matrix products.\n")
+    """Ours deals sentences out to its workers; beside it, the threads of BLAS in each product."""
+    print("\n## Two workers or threads against one\n")
+    print("How many times faster. BLAS: one worker of ours, two threads in each of NumPy's matrix products.\n")
     print(head("case", "enc.", "ours", "ours, BLAS", "torch", "ours 2 / torch 2"), flush=True)
     results = []
     for case in chosen_cases(options):

@@ -836,36 +836,44 @@ def rows_that_live(x, h0, c0, Wx, Wh, b):
 rung("live rows of a ragged batch", whole_rectangle, rows_that_live, random(*(a.shape for a in theta)))
 
 # %% [markdown] lang="en"
-# ## 13. Rung 10: halves of the batch on two threads
+# ## 13. Rung 10: halves of the batch for two workers
 #
 # Two cores can help, but how? Threads inside BLAS split each small product, and wait for each other after
-# each: thousands of times in a step. Split the *batch* instead. Each thread takes half of the sentences
+# each: thousands of times in a step. Split the *batch* instead. Each worker takes half of the sentences
 # through forward and backward, and they meet once, to add up their gradients:
 #
 # $$\sum_{n} \nabla L_n / N = \sum_{n \in A} \nabla L_n / N + \sum_{n \in B} \nabla L_n / N$$
 #
 # N is the number of tokens of the *whole* batch. A mean of the two means would be another number when the
-# halves have different numbers of tokens. NumPy lets other Python threads run while it computes. And it
-# needs a model without hidden memory: our layers keep no activations, so two threads can share the weights.
-# `Workers` is what the trainer uses:
+# halves have different numbers of tokens. And it needs a model without hidden memory: our layers keep no
+# activations, so two workers can share the weights.
+#
+# What is a worker? NumPy lets other Python threads run while it computes, but between two products they take turns,
+# and a thread that waits for its turn falls asleep and has to be woken: as long as a product of a small model
+# takes. Two processes do not wait for each other. On Linux, `Workers`, which the trainer uses, therefore makes
+# a copy of the process that has the weights and gradients in shared memory; elsewhere it uses threads:
 
 # %% [markdown] lang="zh"
-# ## 13. 第 10 级：一批分两半，两个线程
+# ## 13. 第 10 级：一批分两半，两个工作者
 #
 # 两个核心能帮上忙，但怎样帮？BLAS 内部的线程把每个小乘积切开，每乘完一次互相等一次，一步训练要等上千次。
-# 不如切*批*：每个线程带一半句子走完前向和反向，最后只碰头一次，把梯度加起来：
+# 不如切*批*：每个工作者带一半句子走完前向和反向，最后只碰头一次，把梯度加起来：
 #
 # $$\sum_{n} \nabla L_n / N = \sum_{n \in A} \nabla L_n / N + \sum_{n \in B} \nabla L_n / N$$
 #
-# N 是*整批*的词元数。两半的词元数不同时，两个平均数的平均数就是另一个数了。NumPy 计算时会让别的 Python 线程运行。
-# 还需要模型没有隐藏的记忆：我们的层不保存激活值，所以两个线程可以共用权重。训练器用的就是 `Workers`：
+# N 是*整批*的词元数。两半的词元数不同时，两个平均数的平均数就是另一个数了。还需要模型没有隐藏的记忆：我们的层不保存
+# 激活值，所以两个工作者可以共用权重。
+#
+# 工作者是什么？NumPy 计算时会让别的 Python 线程运行，但在两次乘积之间它们要轮流；等待的线程会睡着，要被叫醒，所花的时间
+# 和小模型的一次乘积一样长。两个进程就不用互相等。所以在 Linux 上，训练器用的 `Workers` 会复制出一个进程，权重和梯度放在
+# 共享内存里；在别的系统上则用线程：
 
 # %%
 words = load_task("reverse", size=300).train
 
 
 def gradient_with(threads):
-    """A function that computes the gradient of one batch of a small model, on so many threads."""
+    """A function that computes the gradient of one batch of a small model, with so many workers."""
     workers, batches = {}, {}
 
     def run(dtype):
@@ -880,8 +888,8 @@ def gradient_with(threads):
     return run
 
 
-rung("two threads", gradient_with(1), gradient_with(2), lambda dtype: [dtype], bound=1e-11,
-     clock=time.perf_counter)  # by the clock on the wall: two threads together use no less processor time
+rung("two workers", gradient_with(1), gradient_with(2), lambda dtype: [dtype], bound=1e-11,
+     clock=time.perf_counter)  # by the clock on the wall: two workers together use no less processor time
 print(f"this machine has {os.cpu_count()} cores, and other programs may use them")
 
 # %% [markdown] lang="en"
