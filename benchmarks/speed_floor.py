@@ -9,6 +9,7 @@ padded rectangle). Where a product can be laid out in several ways, the fastest 
 arrays are made beforehand, the results go where they were before: nothing is allocated.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from minis2s.data import Batch
 from minis2s.data.batching import split_batch
 from minis2s.functional.attention import by_row
 from minis2s.functional.blocks import Blocks, for_loop
-from minis2s.train.processes import POSSIBLE, Helper
+from minis2s.train.processes import Helper
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
@@ -208,8 +209,9 @@ class Floor:
             for batch in largest_first
         ]
         others = range(1, threads)
-        self.helpers = [Helper(partial(self.run_part, n)) for n in others] if POSSIBLE else []
-        self.pool = ThreadPoolExecutor(threads) if others and not POSSIBLE else None
+        apart = sys.platform == "linux"
+        self.helpers = [Helper(partial(self.run_part, n)) for n in others] if apart else []
+        self.pool = ThreadPoolExecutor(threads) if others and not apart else None
 
     def run_part(self, n: int, batch: int) -> None:
         """What worker n has to do of a batch; a batch may have fewer sentences than there are workers."""

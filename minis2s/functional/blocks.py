@@ -9,6 +9,7 @@ OpenBLAS's kernels for AVX-512 leave the copying out where a product is small en
 blocks, once for the whole loop, and NumPy is asked for the products with all blocks in one call.
 """
 
+import contextlib
 import ctypes
 from functools import cache
 from pathlib import Path
@@ -59,7 +60,9 @@ def blas_kernels() -> str | None:
     OpenBLAS comes with NumPy's wheels for Linux and Windows, and can be asked there.
     """
     for library in (Path(np.__file__).parent.parent / "numpy.libs").glob("libscipy_openblas*"):
-        ask = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
-        ask.restype = ctypes.c_char_p
-        return ask().decode()
+        for name in ("scipy_openblas_get_corename64_", "scipy_openblas_get_corename"):
+            with contextlib.suppress(OSError, AttributeError):  # no such library, or no such name in it
+                ask = getattr(ctypes.CDLL(str(library)), name)
+                ask.restype = ctypes.c_char_p
+                return ask().decode()
     return None

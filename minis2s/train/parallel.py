@@ -4,11 +4,12 @@ With several processes of MPI (see ranks.py) each of them takes its share first 
 
 Small matrix products gain little from threads inside BLAS. Whole halves of a batch gain nearly the full
 factor. It needs layers that keep no activations, which ours are: the workers share the weights and nothing
-else. On Linux they are processes (see processes.py). Elsewhere, on a GPU and under MPI they are threads, which
-compute the same: NumPy lets other threads run while it computes, but they have to wait for each other between.
+else. On Linux they are processes (see processes.py). Elsewhere, on a GPU, under MPI, and where BLAS may use
+threads of its own they are threads, which compute the same: NumPy lets other threads run while it computes, but they have to wait for each other between.
 """
 
 import copy
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -95,9 +96,9 @@ class Workers:
         others = ranks.size * threads - 1
         generators = [model.rng, *(model.rng.spawn(others) if others else ())]
         model.rng, *mine = generators[ranks.rank :: ranks.size]
-        on_host = all(isinstance(p.data, np.ndarray) for p in model.parameters().values())
-        # a copy of a process that uses MPI or a GPU could use neither
-        self.apart = processes.POSSIBLE and on_host and threads > 1 and ranks.size == 1
+        # a copy of a process that uses MPI could not use it
+        self.apart = threads > 1 and ranks.size == 1 and processes.possible(model)
+        self.process = os.getpid()
         if self.apart:
             processes.share_weights(model)
         self.models = [model, *(replica(model, rng) for rng in mine)]
@@ -129,11 +130,15 @@ class Workers:
 
         Returns (the mean loss in nats per real token, the number of real tokens).
 
-        Raises RuntimeError when the weights are others than when the workers were made (`Layer.to`), and
-        UserError when the system has ended a worker.
+        Raises RuntimeError when the weights are others than when the workers were made (`Layer.to`), or this is
+        a copy of the process that made them; UserError when the system has ended a worker.
         """
         if any(p.data is not first.data for first, *others in zip(*self.parameters, strict=True) for p in others):
-            raise RuntimeError("the model has been moved or cast since its workers were made: make new ones")
+            raise RuntimeError(
+                "these workers are closed, or their model has been moved or cast since they were made: make new ones"
+            )
+        if self.apart and os.getpid() != self.process:
+            raise RuntimeError("these workers belong to the process that made them: make new ones here")
         tokens = int(batch.tgt_mask.sum())  # of all ranks
         share = self.ranks.share(batch)
         parts = [] if share is None else split_batch(share, len(self.models))
@@ -168,12 +173,14 @@ class Workers:
         return losses
 
     def end_helpers(self) -> None:
-        for helper in self.helpers:
+        helpers, self.helpers = self.helpers, []  # first: none is asked again, even if this is interrupted
+        for helper in helpers:
             helper.close()
-        self.helpers = []
 
     def close(self) -> None:
-        """End the processes and threads."""
+        """End the processes and threads; the model keeps its weights, in arrays of its own."""
         self.end_helpers()
+        if self.apart:
+            processes.unshare_weights(self.models[0])
         if self.pool is not None:
             self.pool.shutdown()

@@ -80,6 +80,13 @@ def test_every_cell_computes_the_same_in_blocks(monkeypatch, cell, options):
     assert cut == [True] * (len(cut) // 2) + [False] * (len(cut) // 2) and len(cut) >= 4
 
 
+def test_a_library_that_cannot_be_asked_is_another_library(monkeypatch, tmp_path):
+    (tmp_path / "numpy.libs").mkdir()
+    (tmp_path / "numpy.libs/libscipy_openblas.so").write_text("no library")
+    monkeypatch.setattr(np, "__file__", str(tmp_path / "numpy/__init__.py"))
+    assert blas_kernels.__wrapped__() is None
+
+
 def test_the_kernels_are_those_of_numpys_own_library():
     """A name of one word, or None where NumPy came with another library."""
     name = blas_kernels()

@@ -19,8 +19,13 @@ from minis2s.train.parallel import Workers
 from minis2s.train.processes import Helper, in_shared_memory
 
 pytestmark = pytest.mark.skipif(
-    not processes.POSSIBLE, reason="SKIPPED: workers are processes on Linux only; elsewhere they are threads"
+    sys.platform != "linux", reason="SKIPPED: workers are processes on Linux only; elsewhere they are threads"
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread_in_blas(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
 
 BATCH = make_batch([Example([5, 4, 7], [4, 5]), Example([6], []), Example([], [7, 4, 5]), Example([4, 7], [6])])
 
@@ -79,7 +84,7 @@ def test_processes_compute_what_threads_do_bit_for_bit(monkeypatch, workers, cou
     """Over several steps, with everything that is drawn."""
 
     def run(possible: bool) -> tuple[dict, list, list]:
-        monkeypatch.setattr(processes, "POSSIBLE", possible)
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1" if possible else "2")
         model = make_model(dropout=0.3, layers=2)
         team = workers(model, count)
         optimizer = Adam(model.parameters(), 0.01)
@@ -120,7 +125,7 @@ def test_weights_that_change_in_place_are_seen(workers):
 
 @pytest.mark.parametrize("possible", [True, False])
 def test_weights_that_were_replaced_are_refused(monkeypatch, workers, possible):
-    monkeypatch.setattr(processes, "POSSIBLE", possible)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1" if possible else "2")
     model = make_model()
     team = workers(model, 2)
     team.gradient(BATCH)
@@ -141,8 +146,9 @@ def test_an_error_in_a_worker_is_raised_and_the_next_step_is_right(monkeypatch, 
 
     with monkeypatch.context() as patch:
         patch.setattr(Seq2Seq, "loss", fails)
-        with pytest.raises(KeyError, match="only there"):
+        with pytest.raises(KeyError, match="only there") as raised:
             team.gradient(BATCH)
+    assert 'raise KeyError("only there")' in raised.value.__notes__[0]  # the place is told, too
     assert not team.helpers
     assert team.gradient(BATCH)[0] == expected
 
@@ -228,6 +234,89 @@ def test_helpers_end_with_their_parent(how):
     assert len(pids) == 4, done.stderr
     assert wait_until(lambda: not any(map(is_alive, pids)))
     assert done.returncode == (0 if how == "exit" else -signal.Signals[how])
+
+
+def test_tied_weights_stay_tied(workers):
+    """By threads: in shared memory they would be two."""
+    model = make_model(embed=4)
+    model.decoder.output.W.data = model.decoder.embedding.W.data.T
+    team = workers(model, 2)
+    team.gradient(BATCH)
+    assert np.shares_memory(model.decoder.output.W.data, model.decoder.embedding.W.data) and not team.helpers
+
+
+def test_after_closing_the_weights_are_the_models_alone(workers):
+    model = make_model()
+    before = model.state()
+    team = workers(model, 2)
+    team.gradient(BATCH)
+    team.close()
+    pid = os.fork()
+    if pid == 0:
+        model.zero_grad()
+        for p in model.parameters().values():
+            p.data += 1
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state().items())
+    with pytest.raises(RuntimeError, match="closed"):
+        team.gradient(BATCH)
+
+
+def test_a_copy_of_the_process_cannot_use_its_workers(workers):
+    team = workers(make_model(), 2)
+    expected, _ = team.gradient(BATCH)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            team.gradient(BATCH)
+        except RuntimeError as error:
+            fresh = Workers(make_model(), 2)  # but it can have some of its own
+            right = fresh.gradient(BATCH)[0] == expected
+            fresh.close()
+            code = 0 if "another" not in str(error) and "make new ones here" in str(error) and right else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert team.gradient(BATCH)[0] == expected
+
+
+def test_no_room_for_a_further_process(monkeypatch, workers):
+    def full():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    team = workers(make_model(), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fork", full)
+        with pytest.raises(UserError, match="temporarily unavailable.*--threads"):
+            team.gradient(BATCH)
+    assert np.isfinite(team.gradient(BATCH)[0])
+
+
+def test_closing_that_is_interrupted_leaves_no_helper_to_ask(monkeypatch, workers):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    team = workers(make_model(), 3)
+    expected, _ = team.gradient(BATCH)
+    with monkeypatch.context() as patch:
+        patch.setattr(Helper, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            team.end_helpers()
+    assert not team.helpers
+    assert team.gradient(BATCH)[0] == expected
+
+
+@pytest.mark.parametrize(("name", "value", "possible"), [("1", "4", True), ("2", "1", False), (None, "1", True), (None, None, False)])
+def test_only_where_blas_was_told_to_use_one_thread(monkeypatch, name, value, possible):
+    """OPENBLAS_NUM_THREADS comes before OMP_NUM_THREADS; without either, BLAS takes all cores."""
+    for variable, given in (("OPENBLAS_NUM_THREADS", name), ("OMP_NUM_THREADS", value), ("MKL_NUM_THREADS", None)):
+        if given is None:
+            monkeypatch.delenv(variable, raising=False)
+        else:
+            monkeypatch.setenv(variable, given)
+    assert processes.possible(make_model()) == possible
 
 
 def test_shared_memory_has_the_numbers_and_the_type():
