@@ -261,7 +261,7 @@ class Trainer:
         # every rank scores some of the batches; all add up the same numbers in the same order
         rank, size = self.ranks.rank, self.ranks.size
         rows: list = [None] * len(batches)
-        for r, found in enumerate(self.ranks.gather(self.workers.map(score, batches[rank::size]))):
+        for r, found in enumerate(self.ranks.gather(self.workers.each(score, batches[rank::size]))):
             rows[r::size] = found
         loss, tokens, edits, length, exact = np.sum(rows, axis=0)
         if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved

@@ -1,39 +1,43 @@
-"""What a trained translator is worth: many texts translated on several threads, and the metrics of them."""
+"""What a trained translator is worth: many texts translated by several workers, and the metrics of them."""
 
 import importlib.util
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 from tqdm import tqdm
 
 from minis2s.data import Pair
 from minis2s.train.metrics import Metric, score
+from minis2s.train.parallel import results_of
 from minis2s.train.translator import SENTENCES_AT_ONCE, Translation, Translator
 
 
 def translate_all(
     translator: Translator, texts: Sequence[str], *, threads: int = 1, progress: bool = False, **search
 ) -> list[list[Translation]]:
-    """`Translator.translate` for many texts on several threads; `search` are its options.
+    """`Translator.translate` for many texts by several workers; `search` are its options.
 
-    The threads share the weights and nothing else, so the results do not depend on their number.
+    They are processes where that is possible (see train/processes.py), threads elsewhere. They share the weights
+    and nothing else, so the results do not depend on their number.
     """
     # texts of similar length together: a batch takes as many steps as its longest text
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     size = min(SENTENCES_AT_ONCE, max(-(-len(texts) // threads), 1))
     chunks = [order[start : start + size] for start in range(0, len(order), size)]
     found: list[list[Translation]] = [[] for _ in texts]
-    pool = ThreadPoolExecutor(threads)
-    try:
-        results = pool.map(lambda chunk: translator.translate([texts[i] for i in chunk], **search), chunks)
-        with tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar:
-            for chunk, translations in zip(chunks, results, strict=True):
-                for i, result in zip(chunk, translations, strict=True):
-                    found[i] = result
-                bar.update(len(chunk))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the chunks that have not begun
+
+    def translate(chunk: list[int]) -> list[list[Translation]]:
+        return translator.translate([texts[i] for i in chunk], **search)
+
+    with (
+        closing(results_of(translate, chunks, threads, translator.model)) as results,
+        tqdm(total=len(texts), unit="text", leave=False, disable=None if progress else True) as bar,
+    ):
+        for chunk, translations in zip(chunks, results, strict=True):
+            for i, result in zip(chunk, translations, strict=True):
+                found[i] = result
+            bar.update(len(chunk))
     return found
 
 

@@ -10,7 +10,7 @@ threads of its own they are threads, which compute the same: NumPy lets other th
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, pairwise
@@ -72,6 +72,18 @@ def answer(model: Seq2Seq, question: tuple[np.random.Generator, Share]) -> tuple
     return set_gradient(model, share), model.rng
 
 
+def results_of(function: Callable, items: Sequence, count: int, model: Seq2Seq) -> Iterator:
+    """function(item) for each of the items, in their order, by `count` workers that use the weights of the model."""
+    if count > 1 and len(items) > 1 and processes.possible(model):
+        yield from processes.in_processes(function, items, count)
+        return
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the items that have not begun
+
+
 class Workers:
     """A model and its replicas, one for each worker of this process: a process, or a thread.
 
@@ -113,6 +125,12 @@ class Workers:
         """[function(a, b, ...) for each a, b, ... of the arguments], spread over the threads."""
         mapper = map if self.pool is None else self.pool.map
         return list(mapper(function, *arguments))
+
+    def each(self, function: Callable, items: Sequence) -> list:
+        """[function(item) for each of the items], by all workers; what it changes may be lost with its process."""
+        if self.apart and len(items) > 1:
+            return list(processes.in_processes(function, items, len(self.models)))
+        return self.map(function, items)
 
     def spread(self, function: Callable, items: Iterable) -> list:
         """`map` for many small pieces of work: each thread has a stretch of them."""

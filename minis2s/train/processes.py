@@ -20,10 +20,11 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import combinations
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,32 @@ class Helper:
         self.end()
 
 
+def in_processes(function: Callable[[Any], Any], items: Sequence, count: int) -> Iterator[Any]:
+    """function(item) for each of the items, in their order, computed by `count` processes made for it.
+
+    Each begins the next item when it has answered. Raises what `Helper` does, and what the function raised.
+    """
+    answers: dict[int, Any] = {}
+    begun = 0
+    with ExitStack() as stack:
+        working: dict[Connection, tuple[Helper, int]] = {}  # who is at which item
+        for _ in items[:count]:
+            helper = stack.enter_context(closing(Helper(function)))
+            working[helper.connection] = helper, begun
+            helper.ask(items[begun])
+            begun += 1
+        for n in range(len(items)):
+            while n not in answers:
+                for connection in wait(working):
+                    helper, item = working.pop(connection)
+                    answers[item] = helper.answer()
+                    if begun < len(items):
+                        working[connection] = helper, begun
+                        helper.ask(items[begun])
+                        begun += 1
+            yield answers.pop(n)
+
+
 def end(connection: Connection, pid: int, parent: int) -> None:
     """End a process of ours, whatever it is doing, and wait until it has ended."""
     if os.getpid() != parent:  # we are a copy of the process that it belongs to
@@ -194,7 +221,7 @@ def outcome(function: Callable[[Any], Any], question: Any) -> tuple[bool, Any]:
     """(True, function(question)), or (False, what it raised)."""
     try:
         return True, function(question)
-    except Exception as error:  # noqa: BLE001 -- it is raised again by whoever asked
+    except BaseException as error:  # noqa: BLE001 -- it is raised again by whoever asked
         where = f"In a worker process:\n{traceback.format_exc()}"
         error.add_note(where)
         try:

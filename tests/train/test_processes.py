@@ -16,7 +16,7 @@ from minis2s.models import ModelConfig, Seq2Seq
 from minis2s.optim import Adam
 from minis2s.train import processes
 from minis2s.train.parallel import Workers
-from minis2s.train.processes import Helper, in_shared_memory
+from minis2s.train.processes import Helper, in_processes, in_shared_memory
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="SKIPPED: workers are processes on Linux only; elsewhere they are threads"
@@ -317,6 +317,38 @@ def test_only_where_blas_was_told_to_use_one_thread(monkeypatch, name, value, po
         else:
             monkeypatch.setenv(variable, given)
     assert processes.possible(make_model()) == possible
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("items", [0, 1, 2, 9])
+def test_results_come_in_the_order_of_the_items(count, items):
+    """Though the first takes longest; from as many processes as there are, and are needed."""
+
+    def slow_at_first(n: int) -> tuple[int, int]:
+        time.sleep(0.1 * (n == 0))
+        return -n, os.getpid()
+
+    found = list(in_processes(slow_at_first, list(range(items)), count))
+    assert [n for n, _ in found] == [-n for n in range(items)]
+    pids = {pid for _, pid in found}
+    assert os.getpid() not in pids and len(pids) <= min(count, items)
+    assert not any(map(is_alive, pids)) and (len(pids) > 1 or min(count, items) < 2)
+
+
+def test_an_error_or_no_further_interest_ends_the_processes():
+    def odd(n: int) -> int:
+        return os.getpid() if n < 3 else [][n]
+
+    results = in_processes(odd, list(range(5)), 2)
+    pids = {next(results)}
+    with pytest.raises(IndexError):
+        pids |= set(results)
+    assert wait_until(lambda: not any(map(is_alive, pids)))
+    results = in_processes(odd, [0] * 50, 2)
+    pid = next(results)
+    assert is_alive(pid)
+    results.close()
+    assert not is_alive(pid)
 
 
 def test_shared_memory_has_the_numbers_and_the_type():
