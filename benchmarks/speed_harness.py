@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minis2s.cli.machine import BLAS_THREADS, blas_settings, usable_cores
+from minis2s.blas import BLAS_THREADS
+from minis2s.cli.machine import blas_settings, usable_cores
 
 TURN = 0.3  # seconds that a turn should last, about
 PAUSE = 0.02  # seconds between two turns: idle threads go on spinning for a moment

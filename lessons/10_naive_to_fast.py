@@ -848,10 +848,10 @@ rung("live rows of a ragged batch", whole_rectangle, rows_that_live, random(*(a.
 # halves have different numbers of tokens. And it needs a model without hidden memory: our layers keep no
 # activations, so two workers can share the weights.
 #
-# What is a worker? NumPy lets other Python threads run while it computes, but between two products they take turns,
-# and a thread that waits for its turn falls asleep and has to be woken: as long as a product of a small model
-# takes. Two processes do not wait for each other. On Linux, `Workers`, which the trainer uses, therefore makes
-# a copy of the process that has the weights and gradients in shared memory; elsewhere it uses threads:
+# What is a worker? NumPy lets other Python threads run while it computes, but between two products they take
+# turns, and a thread that waits for its turn falls asleep and has to be woken: as long as a product of a
+# small model takes. Two processes do not wait for each other. On Linux, `Workers`, which the trainer uses,
+# makes a copy of the process, with weights and gradients in shared memory; elsewhere it uses threads:
 
 # %% [markdown] lang="zh"
 # ## 13. 第 10 级：一批分两半，两个工作者

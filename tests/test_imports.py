@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent / "minis2s"
 LAYERS = {
     "errors": -1,  # below everything: whoever finds bad input raises it
     "backend": 0,
+    "blas": 0,
     "files": 0,
     "forked": 0,
     "op": 1,

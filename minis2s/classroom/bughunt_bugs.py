@@ -24,7 +24,7 @@ CODE = {"rnn": rnn, "lstm": lstm, "gru": gru, "attention": attention, "cross_ent
 TASKS = tuple(CODE)  # each is a kind of the checker as well
 VISIBLE = 1e-6  # relative error from which a gradient is called wrong
 # the catalogue is written for the engine's source, which chooses between NumPy and CuPy
-AS_PRINTED = (("xp.", "np."), ("transposed(Wh)", "Wh.T"), ("np.ascontiguousarray(Wh)", "Wh"))
+AS_PRINTED = (("xp.", "np."), ("for_loop(transposed(Wh), B)", "Wh.T"), ("np.ascontiguousarray(Wh)", "Wh"))
 
 
 class Band(NamedTuple):

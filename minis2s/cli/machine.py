@@ -11,7 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+from minis2s.blas import BLAS_THREADS
+
 BLAS_KERNELS = "OPENBLAS_CORETYPE"
 MOST_THREADS = 4  # more threads than that get too small a share of a batch
 

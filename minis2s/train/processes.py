@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from minis2s.cli.machine import BLAS_THREADS
+from minis2s.blas import has_one_thread
 from minis2s.errors import UserError
 from minis2s.models import Seq2Seq
 
@@ -45,8 +45,7 @@ def possible(model: Seq2Seq) -> bool:
     On Linux, where BLAS was told to use one thread (as the command line does); not with weights on a GPU,
     which a copy of this process could not use, nor with weights that are parts of each other.
     """
-    threads = next((os.environ[name] for name in BLAS_THREADS if name in os.environ), None)
-    if sys.platform != "linux" or threads != "1":
+    if sys.platform != "linux" or not has_one_thread():
         return False
     arrays = [p.data for p in model.parameters().values()]
     if not all(isinstance(a, np.ndarray) for a in arrays):
