@@ -6,7 +6,7 @@ one product (of few symbols, that of each symbol, and the sum of the gradients b
 each; attention by sentence; the tanh and the output layer. They work on the real tokens alone: of
 a ragged batch, a step multiplies only the sentences that have not ended (attention alone takes the
 padded rectangle). Where a product can be laid out in several ways, the fastest here is taken. All
-arrays are made beforehand, the results go where they were before: nothing is allocated.
+arrays are made beforehand, the results go where they were before: nothing is allocated, but for products in blocks.
 """
 
 import sys
@@ -124,7 +124,6 @@ def recurrent(
     # as the engine cuts them, for each number of sentences; the results are new arrays
     in_blocks = {n: for_loop(by_gates, n) for _, n in steps}
     transposed_blocks = {n: for_loop(WhT, n) for _, n in steps}
-    are_cut = any(isinstance(W, Blocks) for W in in_blocks.values())
 
     def blocks() -> None:
         for t, n in steps:
@@ -134,11 +133,13 @@ def recurrent(
         for t, n in reversed(steps):
             z[t, :n] @ transposed_blocks[n]
 
+    are_cut = any(isinstance(W, Blocks) for W in in_blocks.values())
+    forward, backward = ({"blocks": blocks}, {"blocks": backward_blocks}) if are_cut else ({}, {})
     h_prev, dz, dWh = hs.reshape(T * B, H)[:N], z.reshape(T * B, K)[:N], new(f"dWh {group}", H, K)
     return [
         *(affine(new, group, N, D, K) if symbols is None else looked_up(new, group, N, symbols, D, K)),
-        fastest(group, wide=wide, gate_by_gate=gate_by_gate, **({"blocks": blocks} if are_cut else {})),
-        fastest(group, copied=backward_copied, view=backward_view, **({"blocks": backward_blocks} if are_cut else {})),
+        fastest(group, wide=wide, gate_by_gate=gate_by_gate, **forward),
+        fastest(group, copied=backward_copied, view=backward_view, **backward),
         fastest(group, plain=times(h_prev.T, dz, dWh), transposed=times(dz.T, h_prev, dWh.reshape(K, H))),
     ]
 

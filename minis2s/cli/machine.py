@@ -2,8 +2,8 @@
 
 It is settled before NumPy is loaded, so this file must not import it.
 
-Small matrix products gain little from threads inside BLAS, so a command works with threads of its
-own, on shares of a batch, and tells BLAS to use one each.
+Small matrix products gain little from threads inside BLAS, so a command works with workers of its
+own, on shares of a batch, and tells BLAS to use one thread in each.
 """
 
 import os

@@ -180,17 +180,17 @@ def gru_forward(
         z[:, 2 * H :] += bh[2 * H :]
         Wh_ru, Wh_n = (for_loop(W, B) for W in xp.split(Wh, [2 * H], axis=1))
     else:
-        Wh_run = for_loop(Wh, B)
+        Wh_loop = for_loop(Wh, B)
     gates = z.reshape(T, B, 3 * H)  # turns from pre-activations into gates, step by step
     if fused(xp):  # on a GPU: the lines of the loop in one kernel, or two when the reset is before
-        gru_kernels.forward_steps(gates, hs, zh_n, (Wh_run,) if reset_after else (Wh_ru, Wh_n), bh, mask)
+        gru_kernels.forward_steps(gates, hs, zh_n, (Wh_loop,) if reset_after else (Wh_ru, Wh_n), bh, mask)
         return (hs[1:], hs[T]), GRUCache(x, hs, gates, zh_n, Wx, Wh, mask)
     for t in range(T):
         # hs[t] is the state before step t, hs[t + 1] the state after it
         ru, r, u, n = gates[t, :, : 2 * H], gates[t, :, :H], gates[t, :, H : 2 * H], gates[t, :, 2 * H :]
         if reset_after:
             # r, u = sigmoid(zx_ru + h_prev Wh_ru + bh_ru)
-            zh = hs[t] @ Wh_run
+            zh = hs[t] @ Wh_loop
             ru += zh[:, : 2 * H]
             sigmoid_(ru, xp)
             # n = tanh(zx_n + r * zh_n), with zh_n = h_prev Wh_n + bh_n

@@ -152,7 +152,7 @@ def lstm_forward(
         gates = lstm_kernels.forward_steps(x, Wx, Wh, b, mask, hs, cs, tanh_c)
         return (hs[1:], hs[T], cs[T]), LSTMCache(x, hs, cs, gates, tanh_c, Wx, Wh, mask)
     Wx_gates = xp.ascontiguousarray(by_gate(Wx))  # (4, D, H)
-    Wh_gates = for_loop(by_gate(Wh), B)  # (4, H, H)
+    Wh_gates = for_loop(by_gate(Wh), B)  # (4, H, H), for products in a loop: see blocks.py
     if is_ids(x):
         z = rows_of(Wx_gates + by_gate(b[None]), x, xp)  # (T, 4, B, H)
     else:

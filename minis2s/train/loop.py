@@ -21,7 +21,7 @@ from minis2s.files import make_folder
 from minis2s.train.checkpoint import rng_state
 from minis2s.train.config import TrainConfig, learning_rate, make_optimizer, teacher_forcing
 from minis2s.train.metrics import edits_to_closest
-from minis2s.train.parallel import Workers
+from minis2s.train.parallel import Workers, results_of
 from minis2s.train.ranks import ALONE, Alone
 from minis2s.train.state import Sum, load_state, save_state
 from minis2s.train.terminal import progress_bar
@@ -261,7 +261,7 @@ class Trainer:
         # every rank scores some of the batches; all add up the same numbers in the same order
         rank, size = self.ranks.rank, self.ranks.size
         rows: list = [None] * len(batches)
-        for r, found in enumerate(self.ranks.gather(self.workers.each(score, batches[rank::size]))):
+        for r, found in enumerate(self.ranks.gather(list(results_of(score, batches[rank::size], self.config.threads, self.model)))):
             rows[r::size] = found
         loss, tokens, edits, length, exact = np.sum(rows, axis=0)
         if not math.isfinite(loss):  # the last update has spoilt the weights: they must not be saved

@@ -73,8 +73,14 @@ def answer(model: Seq2Seq, question: tuple[np.random.Generator, Share]) -> tuple
 
 
 def results_of(function: Callable, items: Sequence, count: int, model: Seq2Seq) -> Iterator:
-    """function(item) for each of the items, in their order, by `count` workers that use the weights of the model."""
-    if count > 1 and len(items) > 1 and processes.possible(model):
+    """function(item) for each of the items, in their order, by `count` workers that use the weights of the model.
+
+    What the function changes beside its result may be lost: a worker may be a process of its own.
+    """
+    if count == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    if processes.possible(model):
         yield from processes.in_processes(function, items, count)
         return
     pool = ThreadPoolExecutor(count)
@@ -87,8 +93,8 @@ def results_of(function: Callable, items: Sequence, count: int, model: Seq2Seq) 
 class Workers:
     """A model and its replicas, one for each worker of this process: a process, or a thread.
 
-    Run BLAS with one thread (OPENBLAS_NUM_THREADS=1, set before NumPy is imported) when there is
-    more than one worker, or the two kinds of threads fight over the cores.
+    Run BLAS with one thread (OPENBLAS_NUM_THREADS=1, set before NumPy is imported) when there is more than one
+    worker: else they are threads, and fight with those of BLAS over the cores.
 
     With a given number of workers the results are reproducible bit for bit: the sentences are
     dealt out in a fixed way and the gradients summed in a fixed order. Another number of workers
@@ -108,8 +114,7 @@ class Workers:
         others = ranks.size * threads - 1
         generators = [model.rng, *(model.rng.spawn(others) if others else ())]
         model.rng, *mine = generators[ranks.rank :: ranks.size]
-        # a copy of a process that uses MPI could not use it
-        self.apart = threads > 1 and ranks.size == 1 and processes.possible(model)
+        self.apart = threads > 1 and processes.possible(model)
         self.process = os.getpid()
         if self.apart:
             processes.share_weights(model)
@@ -125,12 +130,6 @@ class Workers:
         """[function(a, b, ...) for each a, b, ... of the arguments], spread over the threads."""
         mapper = map if self.pool is None else self.pool.map
         return list(mapper(function, *arguments))
-
-    def each(self, function: Callable, items: Sequence) -> list:
-        """[function(item) for each of the items], by all workers; what it changes may be lost with its process."""
-        if self.apart and len(items) > 1:
-            return list(processes.in_processes(function, items, len(self.models)))
-        return self.map(function, items)
 
     def spread(self, function: Callable, items: Iterable) -> list:
         """`map` for many small pieces of work: each thread has a stretch of them."""

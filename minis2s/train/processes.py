@@ -42,10 +42,10 @@ forking = threading.Lock()
 def possible(model: Seq2Seq) -> bool:
     """Whether replicas of the model may be processes.
 
-    On Linux, where BLAS was told to use one thread (as the command line does); not with weights on a GPU,
-    which a copy of this process could not use, nor with weights that are parts of each other.
+    On Linux, where BLAS was told to use one thread (as the command line does). Not under MPI nor with weights on
+    a GPU, which a copy of this process could not use; nor with weights that are parts of each other.
     """
-    if sys.platform != "linux" or not has_one_thread():
+    if sys.platform != "linux" or not has_one_thread() or "mpi4py.MPI" in sys.modules:
         return False
     arrays = [p.data for p in model.parameters().values()]
     if not all(isinstance(a, np.ndarray) for a in arrays):
@@ -130,7 +130,7 @@ class Helper:
         self.end.detach()  # its number may soon be that of another process
         self.connection.close()
         how = "has ended"
-        with contextlib.suppress(ChildProcessError):
+        with contextlib.suppress(ChildProcessError):  # the program has waited for all its children itself
             code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             how = f"was ended by signal {-code}" if code < 0 else f"has ended with exit code {code}"
         return UserError(
@@ -175,6 +175,7 @@ def end(connection: Connection, pid: int, parent: int) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         connection.close()
+        # neither is a fault: it has ended, and the program has waited for all its children itself
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):

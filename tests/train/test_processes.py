@@ -351,6 +351,15 @@ def test_an_error_or_no_further_interest_ends_the_processes():
     assert not is_alive(pid)
 
 
+def test_not_in_a_process_that_uses_mpi(monkeypatch, workers):
+    """Nor where its first rank decodes alone, after training."""
+    assert processes.possible(make_model())
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", object())
+    assert not processes.possible(make_model())
+    team = workers(make_model(), 2)
+    assert np.isfinite(team.gradient(BATCH)[0]) and not team.helpers
+
+
 def test_shared_memory_has_the_numbers_and_the_type():
     for array in (np.arange(6.0).reshape(2, 3), np.zeros((0, 3), np.float32), np.float64(2.5).reshape(())):
         shared = in_shared_memory(array)
